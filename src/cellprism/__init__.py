@@ -1,0 +1,36 @@
+"""Split what was measured in single cells into the part that measurements share and the part that is each one's own."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from cellprism import data, datasets, latents, modalities, objectives, pl, tl
+    from cellprism.models import CrossModalVAE
+
+__all__ = [
+    "CrossModalVAE",
+    "__version__",
+    "datasets",
+    "latents",
+    "modalities",
+    "objectives",
+    "pl",
+    "tl",
+]
+
+_MODELS = ("CrossModalVAE",)
+
+
+def __getattr__(name: str):
+    """Import models and namespaces when they are first asked for: scvi-tools and torch take seconds to load."""
+    if name in _MODELS:
+        return getattr(import_module("cellprism.models"), name)
+    if name in __all__:
+        return import_module(f"cellprism.{name}")
+    raise AttributeError(f"module 'cellprism' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,40 @@
+"""From MuData to tensors: the only place that knows which cell was measured in which modality."""
+
+from cellprism.data._batch import Batch, Observed
+from cellprism.data._dataset import CellDataset, cell_loader
+from cellprism.data._fields import CategoryField, MarkerField, ModalityField
+from cellprism.data._manager import CellManager
+from cellprism.data._read import (
+    Matrix,
+    check_unique,
+    closest,
+    obs_columns,
+    read_matrix,
+    slot_path,
+    stored_values,
+)
+from cellprism.data._rows import DenseRows, Rows, SparseRows, map_stored, scale_columns, scale_rows
+
+__all__ = [
+    "Batch",
+    "CategoryField",
+    "CellDataset",
+    "CellManager",
+    "DenseRows",
+    "MarkerField",
+    "Matrix",
+    "ModalityField",
+    "Observed",
+    "Rows",
+    "SparseRows",
+    "cell_loader",
+    "check_unique",
+    "closest",
+    "map_stored",
+    "obs_columns",
+    "read_matrix",
+    "scale_columns",
+    "scale_rows",
+    "slot_path",
+    "stored_values",
+]

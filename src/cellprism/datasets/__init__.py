@@ -1,0 +1,7 @@
+"""Real cells that ship with the package, read without a network."""
+
+from cellprism.datasets._a549 import a549
+from cellprism.datasets._pbmc_citeseq_mosaic import pbmc_citeseq_mosaic
+from cellprism.datasets._scgem import scgem
+
+__all__ = ["a549", "pbmc_citeseq_mosaic", "scgem"]

@@ -1,0 +1,20 @@
+"""Kinds of measurement: how each is read, encoded, decoded, scored and written."""
+
+from cellprism.modalities._base import Architecture, Coder, Modality
+from cellprism.modalities._counts import Counts
+from cellprism.modalities._features import Features
+from cellprism.modalities._inference import infer_modality
+from cellprism.modalities._peaks import Peaks
+from cellprism.modalities._tabular import Tabular, TabularCoder
+
+__all__ = [
+    "Architecture",
+    "Coder",
+    "Counts",
+    "Features",
+    "Modality",
+    "Peaks",
+    "Tabular",
+    "TabularCoder",
+    "infer_modality",
+]

@@ -1,0 +1,137 @@
+"""What a kind of measurement must offer: how it is read, encoded, decoded, scored and written."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from cellprism._record import Record
+from cellprism.data import Rows
+from cellprism.nn import Likelihood
+
+
+@dataclass(frozen=True)
+class Architecture(Record):
+    """Sizes of the networks.
+
+    Parameters
+    ----------
+    n_hidden
+        Width of hidden layers.
+    n_layers
+        Hidden layers of each encoder and decoder.
+    dropout_rate
+        Share of hidden units of the encoders dropped in training.
+    input_dropout_rate
+        Share of measured values hidden from the encoders in training.
+    """
+
+    n_hidden: int = 128
+    n_layers: int = 2
+    dropout_rate: float = 0.1
+    input_dropout_rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("n_hidden", "n_layers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1.")
+        for name in ("dropout_rate", "input_dropout_rate"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected at least 0 and below 1.")
+
+
+class Coder(nn.Module, ABC):
+    """The networks of one modality. They see only rows that were observed.
+
+    Attributes
+    ----------
+    n_hidden
+        Width of what :meth:`encode` returns.
+    n_features
+        Number of values in a cell's measurement, by which reconstruction losses are divided.
+    """
+
+    n_hidden: int
+    n_features: int
+
+    @abstractmethod
+    def fit_statistics(self, rows: Rows) -> None:
+        """Take what the input transformation needs from the training cells, and keep it in buffers."""
+
+    @abstractmethod
+    def encode(self, rows: Rows, batches: Float[Tensor, "rows batches"]) -> Float[Tensor, "rows hidden"]:
+        """Turn raw rows into features, from which latents are inferred."""
+
+    @abstractmethod
+    def depth(self, rows: Rows) -> Float[Tensor, " rows"]:
+        """How much was sampled of each cell, such as its library size; 1 where the kind knows no depth."""
+
+    @property
+    @abstractmethod
+    def typical_depth(self) -> float:
+        """Median depth of the training cells: what stands in for the depth of a cell that was not measured."""
+
+    @abstractmethod
+    def decode(
+        self,
+        path: str,
+        latent: Float[Tensor, "rows width"],
+        batches: Float[Tensor, "rows batches"],
+        depth: Float[Tensor, " rows"],
+    ) -> Likelihood:
+        """Distribution of the measurement, by the decoder of that name (``"full"`` or ``"shared"``)."""
+
+    @abstractmethod
+    def log_likelihood(self, likelihood: Likelihood, rows: Rows) -> Float[Tensor, " rows"]:
+        """Score rows; unit: nats per cell."""
+
+
+class Modality(Record, ABC):
+    """One kind of measurement. Subclasses are frozen dataclasses with plain fields."""
+
+    @abstractmethod
+    def feature_names(self, adata: AnnData) -> list[str]:
+        """Names of the features, in the order in which rows hold them."""
+
+    @abstractmethod
+    def shape(self, adata: AnnData) -> tuple[int, ...]:
+        """Shape of one cell's measurement."""
+
+    @abstractmethod
+    def read(self, adata: AnnData, accessor: str, order: np.ndarray | None) -> Rows:
+        """Check and copy the measurements, features in the order given."""
+
+    @abstractmethod
+    def coder(
+        self, shape: tuple[int, ...], widths: dict[str, int], n_batches: int, architecture: Architecture
+    ) -> Coder:
+        """Build the networks.
+
+        Parameters
+        ----------
+        shape
+            Shape of one cell's measurement.
+        widths
+            Width of the latent that each decoder reads, by the decoder's name.
+        n_batches
+            Number of experimental batches, given to encoder and decoder as one-hot columns.
+        architecture
+            Sizes.
+        """
+
+    @abstractmethod
+    def new_anndata(self, values: np.ndarray, obs: pd.DataFrame, state: dict[str, Any]) -> AnnData:
+        """Put predicted values, cells x shape, into an AnnData of their own."""
+
+    @abstractmethod
+    def write_own(self, adata: AnnData, key: str, values: np.ndarray, state: dict[str, Any]) -> str:
+        """Write predicted values into an AnnData that holds this modality; return the slot, e.g. ``layers/key``."""
+
+    @abstractmethod
+    def write_foreign(self, adata: AnnData, key: str, values: np.ndarray, state: dict[str, Any]) -> str:
+        """Write predicted values into an AnnData that holds another modality; return the slot."""

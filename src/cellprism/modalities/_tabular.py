@@ -1,0 +1,166 @@
+"""Measurements that are a table of cells x features."""
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from jaxtyping import Float
+from scipy import sparse
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cellprism.data import DenseRows, Matrix, Rows, SparseRows, map_stored, read_matrix, slot_path
+from cellprism.modalities._base import Architecture, Coder, Modality
+from cellprism.nn import MLP, Likelihood, NamedModules, SparseLinear, activation
+
+
+class Tabular(Modality):
+    """A kind of measurement that lies in ``.X`` or a layer."""
+
+    layer: str | None
+
+    def feature_names(self, adata: AnnData) -> list[str]:
+        """Give the names of the variables."""
+        return adata.var_names.astype(str).tolist()
+
+    def shape(self, adata: AnnData) -> tuple[int, ...]:
+        """Give the number of variables."""
+        return (adata.n_vars,)
+
+    def read(self, adata: AnnData, accessor: str, order: np.ndarray | None) -> Rows:
+        """Read the matrix into memory; sparse stays sparse.
+
+        Raises
+        ------
+        KeyError
+            If the layer is missing.
+        ValueError
+            If the values are not of this kind; the message names the slot and what was found.
+        """
+        matrix = read_matrix(adata, self.layer, accessor)
+        matrix = matrix if order is None else matrix[:, order]
+        self.check(matrix, slot_path(accessor, self.layer))
+        return SparseRows.from_scipy(matrix) if sparse.issparse(matrix) else DenseRows.from_numpy(np.float32(matrix))
+
+    @abstractmethod
+    def check(self, matrix: Matrix, path: str) -> None:
+        """Refuse values that are not of this kind."""
+
+    def new_anndata(self, values: np.ndarray, obs: pd.DataFrame, state: dict[str, Any]) -> AnnData:
+        """Put predicted values into ``.X``."""
+        return AnnData(values, obs=obs, var=pd.DataFrame(index=pd.Index(state["features"])))
+
+    def write_own(self, adata: AnnData, key: str, values: np.ndarray, state: dict[str, Any]) -> str:
+        """Write a layer, in the order of this AnnData's variables; NaN for variables the model does not know."""
+        columns = pd.Index(state["features"]).get_indexer(pd.Index(self.feature_names(adata)))
+        adata.layers[key] = np.where(columns >= 0, values[:, columns], np.float32(np.nan))
+        return f"layers/{key}"
+
+    def write_foreign(self, adata: AnnData, key: str, values: np.ndarray, state: dict[str, Any]) -> str:
+        """Write a DataFrame with the modality's variable names into ``.obsm``."""
+        adata.obsm[key] = pd.DataFrame(values, index=adata.obs_names, columns=state["features"])
+        return f"obsm/{key}"
+
+
+class TabularCoder(Coder):
+    """Fully connected encoder and decoders around a transformation and a likelihood that the kind defines.
+
+    Parameters
+    ----------
+    n_features
+        Number of columns.
+    widths
+        Width of the latent that each decoder reads.
+    n_batches
+        Number of experimental batches.
+    architecture
+        Sizes.
+    n_outputs
+        Values that the decoder gives per feature.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        widths: dict[str, int],
+        n_batches: int,
+        architecture: Architecture,
+        *,
+        n_outputs: int = 1,
+    ) -> None:
+        super().__init__()
+        hidden, dropout = architecture.n_hidden, architecture.dropout_rate
+        self.n_features = n_features
+        self.n_hidden = hidden
+        self.input_dropout_rate = architecture.input_dropout_rate
+        self.first = SparseLinear(n_features, hidden)
+        self.batch_effect = nn.Linear(n_batches, hidden, bias=False)
+        self.rest = nn.Sequential(activation(hidden, dropout), MLP(hidden, hidden, architecture.n_layers - 1, dropout))
+        self.decoders = NamedModules(
+            {
+                path: nn.Sequential(
+                    MLP(width + n_batches, hidden, architecture.n_layers, 0.0),
+                    nn.Linear(hidden, n_outputs * n_features),
+                )
+                for path, width in widths.items()
+            }
+        )
+        self.register_buffer("depth_of_training", torch.ones(()))
+
+    @property
+    def typical_depth(self) -> float:
+        """Median depth of the training cells."""
+        return float(self.depth_of_training)
+
+    @abstractmethod
+    def transform(self, rows: Rows) -> Rows:
+        """Prepare raw rows for the encoder."""
+
+    @abstractmethod
+    def likelihood(self, outputs: Float[Tensor, "rows outputs"], depth: Float[Tensor, " rows"]) -> Likelihood:
+        """Read the decoder's outputs as a distribution."""
+
+    def encode(self, rows: Rows, batches: Float[Tensor, "rows batches"]) -> Float[Tensor, "rows hidden"]:
+        """Transform and encode; in training some measured values are hidden."""
+        inputs = map_stored(self.transform(rows), self._hide)
+        if isinstance(inputs, SparseRows):
+            hidden = self.first.sparse(inputs.offsets, inputs.indices, inputs.values)
+        else:
+            hidden = self.first(inputs.values)
+        return self.rest(hidden + self.batch_effect(batches))
+
+    def _hide(self, values: Tensor) -> Tensor:
+        return F.dropout(values, self.input_dropout_rate, self.training)
+
+    def depth(self, rows: Rows) -> Float[Tensor, " rows"]:
+        """Give 1: most tables know no depth."""
+        return torch.ones(len(rows), device=rows.device)
+
+    def decode(
+        self,
+        path: str,
+        latent: Float[Tensor, "rows width"],
+        batches: Float[Tensor, "rows batches"],
+        depth: Float[Tensor, " rows"],
+    ) -> Likelihood:
+        """Decode by the decoder of that name."""
+        return self.likelihood(self.decoders[path](torch.cat([latent, batches], dim=1)), depth)
+
+    def scored(self, rows: Rows) -> Rows:
+        """Give the values that the likelihood scores: the raw ones."""
+        return rows
+
+    def log_likelihood(self, likelihood: Likelihood, rows: Rows) -> Float[Tensor, " rows"]:
+        """Score rows; unit: nats per cell. Sparse rows are scored by their non-zeros."""
+        scored = self.scored(rows)
+        if isinstance(scored, SparseRows):
+            return likelihood.sparse_log_prob(scored.row_of_value(), scored.indices, scored.values)
+        return likelihood.log_prob(scored.values)
+
+
+def depth_of_rows(rows: Rows) -> Float[Tensor, " rows"]:
+    """Sum of each row, at least 1, so that a cell without counts divides nothing by zero."""
+    return rows.sums().clamp(min=1)

@@ -1,0 +1,222 @@
+"""Cross-modal autoencoders: one per modality, aligned in a shared block."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from anndata import AnnData
+from lightning.pytorch.callbacks import Callback
+from mudata import MuData
+
+from cellprism.latents import LatentLayout
+from cellprism.modalities import Architecture
+from cellprism.models._base import LatentModel
+from cellprism.objectives import (
+    Anchor,
+    Classifier,
+    Critic,
+    CrossReconstruction,
+    JointReconstruction,
+    KLDivergence,
+    Objective,
+    Reconstruction,
+    SharedReconstruction,
+)
+from cellprism.training import Optimisation, Schedule, Stage, objectives_of
+
+
+class CrossModalVAE(LatentModel):
+    """One variational autoencoder per modality, aligned in a shared latent block :cite:p:`yang2021`.
+
+    Cells may be measured in all modalities, in some, or in one each. What aligns the modalities follows from the
+    data, is logged, and can be replaced by ``objectives=``:
+
+    - pairs: a contrastive anchor, reconstruction of each modality from the other, and a joint posterior;
+    - labels: one classifier for all modalities;
+    - cells that lack a modality: a critic, conditioned on the labels where there are any.
+
+    Parameters
+    ----------
+    mdata
+        Cells; inferred and registered if :meth:`setup_mudata` was not called for it.
+    n_shared
+        Width of the block that all modalities see.
+    n_private
+        Width of the block that each modality sees alone, or one for each; 0 gives the model of the paper.
+    n_hidden
+        Width of hidden layers.
+    n_layers
+        Hidden layers of each encoder and decoder.
+    dropout_rate
+        Share of hidden units of the encoders dropped in training.
+    input_dropout_rate
+        Share of measured values hidden from the encoders in training.
+    layout
+        The latent space, instead of the widths.
+    objectives
+        Terms of the loss, instead of those that follow from the data.
+    seed
+        Fixes weights, order of cells and noise; ``scvi.settings.seed``, or 0, by default.
+    registry
+        For loading only.
+
+    Examples
+    --------
+    >>> import cellprism as cp
+    >>> mdata = cp.datasets.a549()
+    >>> cp.CrossModalVAE.setup_mudata(mdata, labels_key="treatment_time")
+    >>> model = cp.CrossModalVAE(mdata, seed=0)
+    >>> model.train(max_epochs=2, enable_progress_bar=False)
+    >>> model.get_latent_representation().shape
+    (1874, 32)
+    """
+
+    def __init__(
+        self,
+        mdata: MuData | AnnData | None = None,
+        *,
+        n_shared: int = 32,
+        n_private: int | dict[str, int] = 8,
+        n_hidden: int = 128,
+        n_layers: int = 2,
+        dropout_rate: float = 0.1,
+        input_dropout_rate: float = 0.0,
+        layout: LatentLayout | None = None,
+        objectives: Sequence[Objective] | None = None,
+        seed: int | None = None,
+        registry: dict | None = None,
+    ) -> None:
+        super().__init__(
+            mdata,
+            architecture=Architecture(n_hidden, n_layers, dropout_rate, input_dropout_rate),
+            layout=layout,
+            n_shared=n_shared,
+            n_private=n_private,
+            objectives=objectives,
+            seed=seed,
+            registry=registry,
+        )
+
+    @classmethod
+    def _from_saved(cls, mdata: MuData | AnnData | None, registry: dict, init_params: dict[str, Any]) -> Self:
+        architecture = Architecture.from_plain(init_params["architecture"])
+        return cls(
+            mdata,
+            n_hidden=architecture.n_hidden,
+            n_layers=architecture.n_layers,
+            dropout_rate=architecture.dropout_rate,
+            input_dropout_rate=architecture.input_dropout_rate,
+            layout=LatentLayout.from_plain(init_params["layout"]),
+            objectives=[Objective.from_plain(plain) for plain in init_params["objectives"]],
+            seed=init_params["seed"],
+            registry=registry,
+        )
+
+    def _default_objectives(self) -> tuple[Objective, ...]:
+        chosen: list[Objective] = [Reconstruction(), SharedReconstruction(), KLDivergence()]
+        dataset = self._require_dataset()
+        names = list(self.registration.modalities)
+        is_observed = np.stack([dataset.is_observed(name) for name in names])
+        if (is_observed.sum(0) > 1).any():
+            chosen += [CrossReconstruction(), JointReconstruction(), Anchor()]
+        if self.label_categories:
+            chosen.append(Classifier())
+        if len(names) > 1 and not is_observed.all():
+            chosen.append(Critic(condition="labels" if self.label_categories else None))
+        return tuple(chosen)
+
+    def _stages(self, pretrain: str | None, freeze: bool) -> list[Stage]:
+        names = tuple(self.registration.modalities)
+        everything = Stage("train", self.objectives, names)
+        if pretrain is None:
+            return [everything]
+        self._check_modality(pretrain)
+        alone = (pretrain,)
+        return [
+            Stage(f"pretrain {pretrain}", objectives_of(alone, self.objectives), alone),
+            Stage("match", self.objectives, names, frozen=alone if freeze else ()),
+        ]
+
+    def train(
+        self,
+        max_epochs: int | None = None,
+        *,
+        batch_size: int = 128,
+        accelerator: str = "auto",
+        devices: Any = "auto",
+        precision: Any = None,
+        early_stopping: bool = True,
+        patience: int = 30,
+        train_indices: Sequence[int] | None = None,
+        validation_indices: Sequence[int] | None = None,
+        validation_size: float = 0.1,
+        pretrain: str | None = None,
+        freeze: bool = True,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 1e-4,
+        enable_progress_bar: bool = True,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        """Train; the weights kept are those with the best held-out loss.
+
+        Parameters
+        ----------
+        max_epochs
+            Epochs at most; by default fewer the more cells there are (400 up to 20,000 cells).
+        batch_size
+            Cells a minibatch.
+        accelerator, devices, precision
+            As in :class:`lightning.pytorch.Trainer`; a GPU is used where there is one.
+        early_stopping
+            Stop when the held-out loss has not improved for ``patience`` epochs.
+        patience
+            See ``early_stopping``.
+        train_indices
+            Rows to learn from; all by default. Other cells are not looked at, neither for statistics.
+        validation_indices
+            Rows to stop by; by default a share ``validation_size`` of the training cells.
+        validation_size
+            See ``validation_indices``.
+        pretrain
+            Train this modality alone first, then match the others to it; by default all are trained together.
+        freeze
+            Do not change the pretrained modality while the others are matched to it.
+        learning_rate
+            Step size of AdamW.
+        weight_decay
+            Decay of weights.
+        enable_progress_bar
+            Show a progress bar with the losses.
+        callbacks
+            Further Lightning callbacks.
+
+        Raises
+        ------
+        FloatingPointError
+            If a loss or gradient is NaN or infinite; objective, modality, epoch and step are named, and the best
+            weights are kept.
+        """
+        schedule = Schedule(
+            max_epochs=max_epochs or default_epochs(len(self._require_dataset())),
+            batch_size=batch_size,
+            patience=patience if early_stopping else None,
+            seed=self.seed_,
+            show_progress=enable_progress_bar,
+            accelerator=accelerator,
+            devices=devices,
+            precision=precision,
+            callbacks=tuple(callbacks),
+        )
+        self._train(
+            self._stages(pretrain, freeze),
+            train_indices=train_indices,
+            validation_indices=validation_indices,
+            validation_size=validation_size,
+            schedule=schedule,
+            optimisation=Optimisation(learning_rate=learning_rate, weight_decay=weight_decay),
+        )
+
+
+def default_epochs(n_cells: int) -> int:
+    """Fewer epochs the more cells there are, as scvi-tools does: 400 up to 20,000 cells."""
+    return max(1, min(400, round(400 * 20_000 / max(1, n_cells))))

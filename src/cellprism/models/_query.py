@@ -1,0 +1,214 @@
+"""Cells that a verb is asked about, and how their latents are turned into measurements."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from mudata import MuData
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
+
+from cellprism.data import Batch, CellDataset, cell_loader
+from cellprism.latents import LatentLayout, Posterior, product_of_experts
+from cellprism.module import LatentModule
+
+Fill = Literal["shared", "mean", "sample", "donor"]
+FILLS = get_args(Fill)
+
+
+@dataclass(frozen=True)
+class Query:
+    """Cells that a verb is asked about.
+
+    Parameters
+    ----------
+    mdata
+        The user's object.
+    dataset
+        Its rows.
+    cells
+        Rows asked about.
+    batch_size
+        Cells a minibatch.
+    """
+
+    mdata: MuData
+    dataset: CellDataset
+    cells: np.ndarray
+    batch_size: int
+
+    def batches(self, device: torch.device) -> Iterator[tuple[slice, Batch]]:
+        """Give minibatches, and which of the cells asked about they are."""
+        start = 0
+        for batch in cell_loader(self.dataset, self.cells, batch_size=self.batch_size):
+            yield slice(start, start + batch.n_cells), batch.to(device)
+            start += batch.n_cells
+
+
+def block_posterior(
+    layout: LatentLayout, batch: Batch, posteriors: dict[tuple[str, str], Posterior], block: str
+) -> Posterior:
+    """Product of what all encoded modalities say about a block, for each cell of the batch."""
+    present = [m for m in batch.observed if m in layout[block].modalities]
+    if not present:
+        prior = torch.zeros(batch.n_cells, layout[block].width, device=batch.cells.device)
+        return Posterior(prior, prior)
+    return product_of_experts(
+        [posteriors[m, block] for m in present], [batch.observed[m].cells for m in present], batch.n_cells
+    )
+
+
+@dataclass(frozen=True)
+class Donors:
+    """Training cells whose private codes may stand in for a missing one.
+
+    Parameters
+    ----------
+    cells
+        Rows of the training data.
+    shared
+        Their shared latents, as their own measurement tells.
+    private
+        Their private latents.
+    """
+
+    cells: np.ndarray
+    shared: Float[Tensor, "donors width"]
+    private: Float[Tensor, "donors private_width"]
+
+    def private_of(
+        self, shared: Float[Tensor, "rows width"], itself: np.ndarray | None
+    ) -> Float[Tensor, "rows private_width"]:
+        """Private latents of the nearest donor to each row, the cell itself left out."""
+        n_neighbors = min(2, len(self.cells))
+        search = NearestNeighbors(n_neighbors=n_neighbors).fit(self.shared.cpu().numpy())
+        nearest = search.kneighbors(shared.cpu().numpy(), return_distance=False)
+        chosen = nearest[:, 0]
+        if itself is not None and n_neighbors == 2:
+            chosen = np.where(self.cells[chosen] == itself, nearest[:, 1], chosen)
+        return self.private[torch.as_tensor(chosen, device=self.private.device)]
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How latents of some cells become a target's measurements.
+
+    Parameters
+    ----------
+    target
+        Modality to decode.
+    sources
+        Modalities that tell the shared blocks.
+    fill
+        What stands in for the target's private blocks; ``"own"`` takes them from the target's own measurement.
+    batch_codes
+        Experimental batches to decode for, averaged; ``None`` keeps each cell's own where the target was measured
+        in it, and else averages over the batches in which it was.
+    measured_batches
+        Experimental batches in which the target was measured in training.
+    depth
+        Library size to decode for; ``None`` keeps the observed one.
+    n_samples
+        Draws from the posterior; 0 decodes its mean.
+    donors
+        Needed by ``fill="donor"``.
+    """
+
+    target: str
+    sources: tuple[str, ...]
+    fill: str
+    batch_codes: tuple[int, ...] | None
+    measured_batches: tuple[int, ...]
+    depth: float | None
+    n_samples: int = 0
+    donors: Donors | None = None
+
+    @property
+    def path(self) -> str:
+        """Name of the decoder."""
+        return "shared" if self.fill == "shared" else "full"
+
+    def __call__(
+        self, module: LatentModule, batch: Batch, itself: np.ndarray | None
+    ) -> tuple[Float[Tensor, "cells *features"], Float[Tensor, "cells *features"] | None]:
+        """Mean and, with samples, standard deviation of the expected measurement of each cell of the batch."""
+        visible = batch.only((*self.sources, self.target) if self.fill == "own" else self.sources)
+        posteriors = module.encode(visible)
+        depth = self._depth(module, batch)
+        draws = []
+        for _ in range(max(1, self.n_samples)):
+            latent = self._latent(module, visible, posteriors, itself)
+            draws.append(self._expected(module, latent, batch.batch_codes, depth))
+        stacked = torch.stack(draws)
+        return stacked.mean(0), (stacked.std(0, correction=0) if self.n_samples else None)
+
+    def _depth(self, module: LatentModule, batch: Batch) -> Float[Tensor, " cells"]:
+        if self.depth is not None:
+            return torch.full((batch.n_cells,), self.depth, device=batch.cells.device)
+        return module.coders[self.target].depth(batch.observed[self.target].rows)
+
+    def _draw(self, posterior: Posterior) -> Tensor:
+        return posterior.sample() if self.n_samples else posterior.mean
+
+    def _latent(
+        self,
+        module: LatentModule,
+        batch: Batch,
+        posteriors: dict[tuple[str, str], Posterior],
+        itself: np.ndarray | None,
+    ) -> Float[Tensor, "cells width"]:
+        layout = module.layout
+        telling = batch.only(self.sources)
+        shared = {name: block_posterior(layout, telling, posteriors, name) for name in layout.shared_of(self.target)}
+        parts = {name: self._draw(posterior) for name, posterior in shared.items()}
+        if self.path == "full":
+            means = torch.cat([posterior.mean for posterior in shared.values()], dim=1)
+            parts |= self._private(module, batch, posteriors, means, itself)
+        names = layout.blocks_of(self.target) if self.path == "full" else layout.shared_of(self.target)
+        return torch.cat([parts[name] for name in names], dim=1)
+
+    def _private(
+        self,
+        module: LatentModule,
+        batch: Batch,
+        posteriors: dict[tuple[str, str], Posterior],
+        shared: Float[Tensor, "cells width"],
+        itself: np.ndarray | None,
+    ) -> dict[str, Tensor]:
+        names = module.layout.private_of(self.target)
+        if self.fill == "own":
+            return {name: self._draw(posteriors[self.target, name]) for name in names}
+        if self.fill == "donor" and self.donors is not None:
+            widths = [module.layout[name].width for name in names]
+            return dict(zip(names, self.donors.private_of(shared, itself).split(widths, dim=1), strict=True))
+        filled = {}
+        for name in names:
+            mean, scale = module.sources[self.target].typical(name)
+            noise = torch.randn(batch.n_cells, len(mean), device=mean.device) if self.fill == "sample" else 0.0
+            filled[name] = (mean + scale * noise).expand(batch.n_cells, -1)
+        return filled
+
+    def _expected(
+        self,
+        module: LatentModule,
+        latent: Float[Tensor, "cells width"],
+        own: Int[Tensor, " cells"],
+        depth: Float[Tensor, " cells"],
+    ) -> Float[Tensor, "cells *features"]:
+        choices = self._batch_choices(own)
+        expected = [
+            module.decode(self.target, self.path, latent, module.one_hot(codes), depth).mean for codes in choices
+        ]
+        return torch.stack(expected).mean(0)
+
+    def _batch_choices(self, own: Int[Tensor, " cells"]) -> list[Int[Tensor, " cells"]]:
+        """Codes to decode each cell for; the results are averaged."""
+        if self.batch_codes is not None:
+            return [torch.full_like(own, code) for code in self.batch_codes]
+        measured = torch.isin(own, torch.tensor(self.measured_batches, device=own.device))
+        if measured.all():
+            return [own]
+        return [torch.where(measured, own, code) for code in self.measured_batches]

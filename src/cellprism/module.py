@@ -1,0 +1,226 @@
+"""The one forward pass: modalities, a layout and a source of latents give outputs that objectives score."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cellprism.data import Batch
+from cellprism.latents import Amortised, LatentLayout, Posterior, product_of_experts
+from cellprism.modalities import Architecture, Coder, Modality
+from cellprism.nn import Likelihood, NamedModules
+from cellprism.objectives import Dimensions, Objective
+
+Latent = Float[Tensor, "rows width"]
+
+
+class LatentModule(nn.Module):
+    """Encoders, decoders and the networks of the objectives.
+
+    Parameters
+    ----------
+    modalities
+        The kinds of measurement by name.
+    shapes
+        Shape of one cell's measurement, by modality.
+    layout
+        The latent space.
+    objectives
+        Terms of the loss, whose networks live here.
+    architecture
+        Sizes.
+    n_batches
+        Number of experimental batches.
+    n_classes
+        Number of label classes.
+    n_markers
+        Number of continuous markers.
+    """
+
+    def __init__(
+        self,
+        modalities: Mapping[str, Modality],
+        shapes: Mapping[str, tuple[int, ...]],
+        *,
+        layout: LatentLayout,
+        objectives: tuple[Objective, ...],
+        architecture: Architecture,
+        n_batches: int,
+        n_classes: int,
+        n_markers: int,
+    ) -> None:
+        super().__init__()
+        self.layout = layout
+        self.n_batches = n_batches
+        self.objectives = objectives
+        self.coders = NamedModules(
+            {
+                name: modality.coder(tuple(shapes[name]), _path_widths(layout, name), n_batches, architecture)
+                for name, modality in modalities.items()
+            }
+        )
+        self.sources = NamedModules({name: Amortised(self.coders[name].n_hidden, layout, name) for name in modalities})
+        dimensions = Dimensions(tuple(modalities), layout, n_classes, n_markers)
+        self.networks = nn.ModuleList(objective.build(dimensions) for objective in objectives)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return next(self.parameters()).device
+
+    def one_hot(self, batch_codes: Int[Tensor, " rows"]) -> Float[Tensor, "rows batches"]:
+        """Experimental batches as columns."""
+        return F.one_hot(batch_codes, self.n_batches).float()
+
+    def encode(self, batch: Batch) -> dict[tuple[str, str], Posterior]:
+        """Posterior of every block from every modality that was observed, rows as observed."""
+        posteriors = {}
+        for modality, observed in batch.observed.items():
+            batches = self.one_hot(batch.batch_codes[observed.cells])
+            features = self.coders[modality].encode(observed.rows, batches)
+            for block, posterior in self.sources[modality](features).items():
+                posteriors[modality, block] = posterior
+        return posteriors
+
+    def draw(self, posterior: Posterior) -> Latent:
+        """Draw in training; take the mean otherwise."""
+        return posterior.sample() if self.training else posterior.mean
+
+    def paths(self, modality: str) -> tuple[str, ...]:
+        """Names of a modality's decoders."""
+        return tuple(_path_widths(self.layout, modality))
+
+    def decode(
+        self,
+        modality: str,
+        path: str,
+        latent: Latent,
+        batches: Float[Tensor, "rows batches"],
+        depth: Float[Tensor, " rows"],
+    ) -> Likelihood:
+        """Distribution of a measurement given latents; ``"shared"`` is ``"full"`` where nothing is private."""
+        path = path if path in self.paths(modality) else "full"
+        return self.coders[modality].decode(path, latent, batches, depth)
+
+    def forward(self, batch: Batch) -> "Outputs":
+        """Infer the latents of a batch, and draw them; outside training the mean stands for the draw."""
+        posteriors = self.encode(batch)
+        samples = {key: self.draw(posterior) for key, posterior in posteriors.items()}
+        return Outputs(self, batch, posteriors, samples)
+
+
+def _path_widths(layout: LatentLayout, modality: str) -> dict[str, int]:
+    widths = {"full": layout.width(layout.blocks_of(modality))}
+    if layout.private_of(modality):
+        widths["shared"] = layout.width(layout.shared_of(modality))
+    return widths
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """A batch, what its measurements say about its latents, and a draw of them.
+
+    Parameters
+    ----------
+    module
+        Where they come from, and where latents are decoded.
+    batch
+        The cells.
+    posteriors
+        By modality and block, one row for each observed row.
+    samples
+        One draw from each posterior.
+    """
+
+    module: LatentModule
+    batch: Batch
+    posteriors: dict[tuple[str, str], Posterior]
+    samples: dict[tuple[str, str], Latent]
+
+    @property
+    def layout(self) -> LatentLayout:
+        """The latent space."""
+        return self.module.layout
+
+    def coder(self, modality: str) -> Coder:
+        """Networks of a modality."""
+        return self.module.coders[modality]
+
+    def n_features(self, modality: str) -> int:
+        """Number of values in a cell's measurement."""
+        return self.coder(modality).n_features
+
+    def has_private(self, modality: str) -> bool:
+        """Whether a modality has blocks that it sees alone."""
+        return bool(self.layout.private_of(modality))
+
+    def modalities_of(self, block: str) -> list[str]:
+        """Modalities of the batch that see a block."""
+        return [m for m in self.batch.observed if m in self.layout[block].modalities]
+
+    def modality_pairs(self, block: str) -> Iterator[tuple[str, str]]:
+        """Every two modalities of the batch that see a block, once."""
+        present = self.modalities_of(block)
+        for position, first in enumerate(present):
+            for second in present[position + 1 :]:
+                yield first, second
+
+    def own_latent(self, modality: str, path: str) -> Latent:
+        """Latent of a modality's rows as drawn from its own posterior."""
+        blocks = self.layout.blocks_of(modality) if path == "full" else self.layout.shared_of(modality)
+        return torch.cat([self.samples[modality, block] for block in blocks], dim=1)
+
+    def foreign_latent(self, source: str, target: str, rows: Int[Tensor, " taken"]) -> Latent:
+        """Latent for a target's shared-only decoder, from rows of another modality.
+
+        Blocks that the source does not see are at the prior's mean.
+        """
+        parts = []
+        for block in self.layout.shared_of(target):
+            if (source, block) in self.samples:
+                parts.append(self.samples[source, block][rows])
+            else:
+                width = self.layout[block].width
+                parts.append(torch.zeros(len(rows), width, device=rows.device))
+        return torch.cat(parts, dim=1)
+
+    def rows_with_partner(self, modality: str) -> Int[Tensor, " rows"]:
+        """Rows of a modality whose cell was measured in another modality too."""
+        n_measured = self.batch.cells.new_zeros(self.batch.n_cells)
+        for observed in self.batch.observed.values():
+            n_measured = n_measured.index_add(0, observed.cells, torch.ones_like(observed.cells))
+        return torch.nonzero(n_measured[self.batch.observed[modality].cells] > 1).flatten()
+
+    def joint_posterior(self, block: str) -> Posterior:
+        """Product of what all modalities say about each cell of the batch."""
+        present = self.modalities_of(block)
+        return product_of_experts(
+            [self.posteriors[m, block] for m in present],
+            [self.batch.observed[m].cells for m in present],
+            self.batch.n_cells,
+        )
+
+    def joint_latent(self, modality: str, rows: Int[Tensor, " taken"]) -> Latent:
+        """Latent of some rows, with shared blocks drawn from the product of experts."""
+        cells = self.batch.observed[modality].cells[rows]
+        parts = []
+        for block in self.layout.blocks_of(modality):
+            if self.layout[block].is_private:
+                parts.append(self.samples[modality, block][rows])
+            else:
+                parts.append(self.module.draw(self.joint_posterior(block).take(cells)))
+        return torch.cat(parts, dim=1)
+
+    def score(
+        self, modality: str, path: str, latent: Latent, rows: Int[Tensor, " taken"] | None = None
+    ) -> Float[Tensor, " rows"]:
+        """Log-likelihood of observed rows given latents; unit: nats per feature."""
+        observed, coder = self.batch.observed[modality], self.coder(modality)
+        measured = observed.rows if rows is None else observed.rows.take(rows)
+        cells = observed.cells if rows is None else observed.cells[rows]
+        batches = self.module.one_hot(self.batch.batch_codes[cells])
+        likelihood = self.module.decode(modality, path, latent, batches, coder.depth(measured))
+        return coder.log_likelihood(likelihood, measured) / coder.n_features

@@ -1,0 +1,106 @@
+"""Pull the two views of a paired cell together."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cellprism._keys import SHARED
+from cellprism.objectives._base import Dimensions, Objective
+
+if TYPE_CHECKING:
+    from cellprism.module import Outputs
+
+Latent = Float[Tensor, "pairs width"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Anchor(Objective):
+    r"""Pull the two views of a paired cell together.
+
+    ``"l1"`` and ``"l2"`` compare latents,
+
+    .. math:: \frac{1}{|P|} \sum_{i \in P} \lVert z_i^{(a)} - z_i^{(b)} \rVert
+
+    with :math:`P` the cells of the batch measured in both modalities (``"l2"``: the squared norm); zero where the
+    two views coincide. ``"contrastive"`` asks each cell to find its partner among the pairs of the batch by
+    cosine similarity and a learnt temperature :math:`\tau` :cite:p:`oord2018`,
+
+    .. math:: -\frac{1}{2|P|} \sum_{i \in P} \log \frac{e^{s_{ii} / \tau}}{\sum_{j \in P} e^{s_{ij} / \tau}}
+              + \log \frac{e^{s_{ii} / \tau}}{\sum_{j \in P} e^{s_{ji} / \tau}}
+
+    Nothing where no cell of the batch is paired.
+
+    Parameters
+    ----------
+    weight
+        Multiplies the term; unit: nats, or latent units.
+    warmup
+        Share of the epochs over which the weight rises from 0.
+    distance
+        ``"contrastive"``, ``"l1"`` or ``"l2"``.
+    block
+        Block to compare; both modalities must see it.
+
+    References
+    ----------
+    Supervision term of :cite:t:`yang2021`.
+    """
+
+    distance: Literal["contrastive", "l1", "l2"] = "contrastive"
+    block: str = SHARED
+
+    name: ClassVar[str] = "anchor"
+
+    def __post_init__(self) -> None:
+        if self.distance not in ("contrastive", "l1", "l2"):
+            raise ValueError(f"Anchor has distance {self.distance!r}; expected 'contrastive', 'l1' or 'l2'.")
+
+    def build(self, dimensions: Dimensions) -> nn.Module:
+        """Build the temperature."""
+        if len(dimensions.layout[self.block].modalities) < 2:
+            raise ValueError(f"Anchor needs a block that two modalities see; {self.block!r} is seen by one.")
+        return _Temperature()
+
+    def terms(self, outputs: "Outputs", network: nn.Module) -> dict[str, Float[Tensor, ""]]:
+        """Give the loss per pair of modalities."""
+        losses = {}
+        for first, second in outputs.modality_pairs(self.block):
+            in_first, in_second = outputs.batch.pairs(first, second)
+            if len(in_first):
+                a = outputs.posteriors[first, self.block].mean[in_first]
+                b = outputs.posteriors[second, self.block].mean[in_second]
+                losses[f"{first}_{second}"] = self._distance(a, b, network)
+        return losses
+
+    def _distance(self, first: Latent, second: Latent, network: nn.Module) -> Float[Tensor, ""]:
+        if self.distance == "l1":
+            return (first - second).abs().sum(1).mean()
+        if self.distance == "l2":
+            return (first - second).square().sum(1).mean()
+        return contrastive(first, second, network.log_temperature)
+
+
+class _Temperature(nn.Module):
+    """A learnt temperature, kept between 0.01 and 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.raw = nn.Parameter(torch.tensor(math.log(0.1)))
+
+    @property
+    def log_temperature(self) -> Float[Tensor, ""]:
+        """Logarithm of the temperature."""
+        return self.raw.clamp(math.log(0.01), 0.0)
+
+
+def contrastive(first: Latent, second: Latent, log_temperature: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    """Cross-entropy of finding the partner, both ways averaged."""
+    similarity = F.normalize(first, dim=1) @ F.normalize(second, dim=1).T
+    logits = similarity * torch.exp(-log_temperature)
+    partner = torch.arange(len(first), device=first.device)
+    return (F.cross_entropy(logits, partner) + F.cross_entropy(logits.T, partner)) / 2

@@ -1,0 +1,45 @@
+"""How far posteriors are from the prior."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from cellprism.objectives._base import Objective
+
+if TYPE_CHECKING:
+    from cellprism.module import Outputs
+
+
+@dataclass(frozen=True, kw_only=True)
+class KLDivergence(Objective):
+    r"""Kullback-Leibler divergence of each posterior from the standard normal prior.
+
+    .. math:: \sum_m \frac{1}{|m| \, p_m} \sum_{i \in m} \sum_{b} KL(q(z_{b,i} \mid x_i^{(m)}) \,\|\, N(0, I))
+
+    over the blocks *b* of modality *m*, divided by its number of features as reconstruction is: with weight 1 the
+    two together are the evidence lower bound. Zero where every posterior is the prior.
+
+    Parameters
+    ----------
+    weight
+        Multiplies the term; 1 is the bound.
+    warmup
+        Share of ``max_epochs`` over which the weight rises from 0.
+
+    References
+    ----------
+    :cite:t:`kingma2014`; a small weight on a variational encoder as in :cite:t:`yang2021`.
+    """
+
+    warmup: float = 0.25
+
+    name: ClassVar[str] = "kl"
+
+    def terms(self, outputs: "Outputs", network: nn.Module) -> dict[str, Float[Tensor, ""]]:
+        """Give the divergence per modality and block."""
+        return {
+            f"{modality}_{block}": posterior.divergence_from_prior().mean() / outputs.n_features(modality)
+            for (modality, block), posterior in outputs.posteriors.items()
+        }

@@ -1,0 +1,131 @@
+"""How well measurements are decoded from latents."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from cellprism.objectives._base import Objective
+
+if TYPE_CHECKING:
+    from cellprism.module import Outputs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconstruction(Objective):
+    r"""Negative log-likelihood of each modality from its own blocks.
+
+    .. math:: \sum_m \frac{1}{|m| \, p_m} \sum_{i \in m} -\log p(x_i^{(m)} \mid z_{S,i}^{(m)}, z_{m,i})
+
+    with :math:`z^{(m)}` drawn from the posterior of modality *m* alone and :math:`p_m` its number of features, so
+    that modalities of any size weigh alike. Unit: nats per feature.
+
+    Parameters
+    ----------
+    weight
+        Multiplies the term.
+    warmup
+        Share of the epochs over which the weight rises from 0.
+
+    References
+    ----------
+    :math:`L_1` of :cite:t:`yang2021`.
+    """
+
+    name: ClassVar[str] = "reconstruction"
+
+    def terms(self, outputs: "Outputs", network: nn.Module) -> dict[str, Float[Tensor, ""]]:
+        """Give the loss per modality."""
+        return {
+            modality: -outputs.score(modality, "full", outputs.own_latent(modality, "full")).mean()
+            for modality in outputs.batch.observed
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedReconstruction(Objective):
+    r"""Negative log-likelihood of each modality from the shared blocks alone, by the shared-only decoder.
+
+    What the shared-only decoder learns is what translation uses. Nothing for a modality without private blocks,
+    whose two decoders are one.
+
+    Parameters
+    ----------
+    weight
+        Multiplies the term; unit: nats per feature.
+    warmup
+        Share of the epochs over which the weight rises from 0.
+
+    References
+    ----------
+    Shared-only decoders of :cite:t:`zhang2026`.
+    """
+
+    name: ClassVar[str] = "shared_reconstruction"
+
+    def terms(self, outputs: "Outputs", network: nn.Module) -> dict[str, Float[Tensor, ""]]:
+        """Give the loss per modality."""
+        return {
+            modality: -outputs.score(modality, "shared", outputs.own_latent(modality, "shared")).mean()
+            for modality in outputs.batch.observed
+            if outputs.has_private(modality)
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossReconstruction(Objective):
+    r"""Negative log-likelihood of one modality of a paired cell from the shared latent of the other.
+
+    .. math:: \frac{1}{|P| \, p_b} \sum_{i \in P} -\log p(x_i^{(b)} \mid z_{S,i}^{(a)})
+
+    over the paired cells *P*, for each ordered pair *a*, *b*. Nothing where no cell is paired.
+
+    Parameters
+    ----------
+    weight
+        Multiplies the term; unit: nats per feature.
+    warmup
+        Share of the epochs over which the weight rises from 0.
+    """
+
+    name: ClassVar[str] = "cross_reconstruction"
+
+    def terms(self, outputs: "Outputs", network: nn.Module) -> dict[str, Float[Tensor, ""]]:
+        """Give the loss per source and target."""
+        losses = {}
+        for source in outputs.batch.observed:
+            for target in outputs.batch.observed:
+                in_source, in_target = outputs.batch.pairs(source, target)
+                if source != target and len(in_source):
+                    latent = outputs.foreign_latent(source, target, in_source)
+                    losses[f"{source}_to_{target}"] = -outputs.score(target, "shared", latent, in_target).mean()
+        return losses
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointReconstruction(Objective):
+    r"""Negative log-likelihood of paired cells from the product of what their modalities say.
+
+    The shared latent is drawn from the product of experts :cite:p:`wu2018`, the private one from the modality's
+    own posterior. Nothing where no cell is paired.
+
+    Parameters
+    ----------
+    weight
+        Multiplies the term; unit: nats per feature.
+    warmup
+        Share of the epochs over which the weight rises from 0.
+    """
+
+    name: ClassVar[str] = "joint_reconstruction"
+
+    def terms(self, outputs: "Outputs", network: nn.Module) -> dict[str, Float[Tensor, ""]]:
+        """Give the loss per modality."""
+        losses = {}
+        for modality in outputs.batch.observed:
+            rows = outputs.rows_with_partner(modality)
+            if len(rows):
+                latent = outputs.joint_latent(modality, rows)
+                losses[modality] = -outputs.score(modality, "full", latent, rows).mean()
+        return losses

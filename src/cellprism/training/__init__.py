@@ -1,0 +1,7 @@
+"""Training: stages, the one plan, and how a stage is run."""
+
+from cellprism.training._fit import Fitted, Schedule, fit_stage
+from cellprism.training._plan import TrainingPlan, objectives_of
+from cellprism.training._stage import Optimisation, Stage
+
+__all__ = ["Fitted", "Optimisation", "Schedule", "Stage", "TrainingPlan", "fit_stage", "objectives_of"]

@@ -1,0 +1,185 @@
+"""The one LightningModule: sums the objectives, steps the model, and lets critics take their turns."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+
+from cellprism.data import Batch
+from cellprism.module import LatentModule, Outputs
+from cellprism.objectives import Critic, Objective
+from cellprism.training._history import History
+from cellprism.training._stage import Optimisation, Stage
+
+
+@dataclass(frozen=True)
+class Term:
+    """An objective at work.
+
+    Parameters
+    ----------
+    name
+        Name in the history; numbered where a model has several objectives of one kind.
+    objective
+        What is minimised.
+    network
+        What it learns for that.
+    """
+
+    name: str
+    objective: Objective
+    network: nn.Module
+
+
+def term_names(objectives: tuple[Objective, ...]) -> list[str]:
+    """Name each objective; the second of a kind is numbered 2."""
+    names: list[str] = []
+    for position, objective in enumerate(objectives):
+        before = sum(other.name == objective.name for other in objectives[:position])
+        names.append(f"{objective.name}_{before + 1}" if before else objective.name)
+    return names
+
+
+class TrainingPlan(LightningModule):
+    """One stage of training.
+
+    Parameters
+    ----------
+    module
+        What is trained.
+    stage
+        Which objectives hold, and what is frozen.
+    optimisation
+        How weights move.
+    max_epochs
+        Epochs that warm-ups are measured in.
+    """
+
+    def __init__(self, module: LatentModule, stage: Stage, *, optimisation: Optimisation, max_epochs: int) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.module = module
+        self.stage = stage
+        self.optimisation = optimisation
+        self.max_epochs = max_epochs
+        self.curves = History()
+        self.terms = [
+            Term(name, objective, network)
+            for name, objective, network in zip(
+                term_names(module.objectives), module.objectives, module.networks, strict=True
+            )
+            if objective in stage.objectives
+        ]
+
+    @property
+    def critics(self) -> list[Term]:
+        """Terms that take turns."""
+        return [term for term in self.terms if isinstance(term.objective, Critic)]
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """One optimiser for the model, and one for the critics where there are any."""
+        critic_parameters = [p for term in self.critics for p in term.network.parameters()]
+        of_critics = {id(p) for p in critic_parameters}
+        parameters = [p for p in self.module.parameters() if p.requires_grad and id(p) not in of_critics]
+        how = self.optimisation
+        optimisers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(parameters, how.learning_rate, weight_decay=how.weight_decay, fused=True)
+        ]
+        if critic_parameters:
+            optimisers.append(
+                torch.optim.Adam(critic_parameters, how.critic_learning_rate, betas=(0.5, 0.999), fused=True)
+            )
+        return optimisers
+
+    def on_train_epoch_start(self) -> None:
+        """Keep frozen networks as they are at use."""
+        for modality in self.stage.frozen:
+            self.module.coders[modality].eval()
+            self.module.sources[modality].eval()
+
+    def training_step(self, batch: Batch, batch_index: int) -> None:
+        """Step the critics, then the model."""
+        batch = batch.only(self.stage.modalities)
+        outputs = self.module(batch)
+        self._step_critics(outputs)
+        progress = (self.current_epoch + batch_index / max(1, self.trainer.num_training_batches)) / self.max_epochs
+        loss, report = self.evaluate(outputs, progress)
+        self._refuse_non_finite(report, batch_index)
+        if loss.requires_grad:
+            self._step_model(loss, batch_index)
+        self._record(report, loss, batch, "train")
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Score held-out cells with final weights of all terms."""
+        batch = batch.only(self.stage.modalities)
+        loss, report = self.evaluate(self.module(batch), progress=1.0)
+        self._record(report, loss, batch, "validation")
+
+    def evaluate(self, outputs: Outputs, progress: float) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+        """Weighted sum of the objectives, and every term and metric by name.
+
+        On held-out cells adversarial terms are reported but left out of the sum: what a critic can tell says
+        nothing about progress.
+        """
+        total = torch.zeros((), device=outputs.batch.cells.device)
+        report = {}
+        for term in self.terms:
+            values = term.objective.terms(outputs, term.network)
+            metrics = term.objective.metrics(outputs, term.network)
+            report |= {f"{term.name}_{key}": value for key, value in (values | metrics).items()}
+            if values and (self.training or not term.objective.is_adversarial):
+                total = total + term.objective.scale(progress) * torch.stack(list(values.values())).sum()
+        return total, report
+
+    def _step_critics(self, outputs: Outputs) -> None:
+        for term in self.critics:
+            for _ in range(term.objective.n_steps):
+                loss = term.objective.critic_loss(outputs, term.network)
+                if loss.requires_grad:
+                    self._step(self.optimizers()[1], loss, list(term.network.parameters()))
+
+    def _step_model(self, loss: Float[Tensor, ""], batch_index: int) -> None:
+        optimisers = self.optimizers()
+        optimiser = optimisers[0] if isinstance(optimisers, list) else optimisers
+        parameters = [p for group in optimiser.param_groups for p in group["params"]]
+        norm = self._step(optimiser, loss, parameters)
+        if not torch.isfinite(norm):
+            raise FloatingPointError(self._stopped("the gradient", "infinite or NaN", batch_index))
+
+    def _step(
+        self, optimiser: torch.optim.Optimizer, loss: Float[Tensor, ""], parameters: list[nn.Parameter]
+    ) -> Float[Tensor, ""]:
+        optimiser.zero_grad()
+        self.manual_backward(loss)
+        norm = nn.utils.clip_grad_norm_(parameters, self.optimisation.max_gradient_norm)
+        if torch.isfinite(norm):
+            optimiser.step()
+        return norm
+
+    def _refuse_non_finite(self, report: dict[str, Float[Tensor, ""]], batch_index: int) -> None:
+        if not report or torch.isfinite(torch.stack(list(report.values()))).all():
+            return
+        name, value = next((n, v) for n, v in report.items() if not torch.isfinite(v))
+        term = max((t.name for t in self.terms if name.startswith(f"{t.name}_")), key=len)
+        about = name.removeprefix(f"{term}_")
+        raise FloatingPointError(self._stopped(f"objective {term!r} of {about!r}", str(float(value)), batch_index))
+
+    def _stopped(self, what: str, value: str, batch_index: int) -> str:
+        return (
+            f"Training stopped in stage {self.stage.name!r}: {what} is {value} at epoch {self.current_epoch}, step "
+            f"{batch_index}. The last good weights are kept. Look for extreme values in the data, or lower "
+            "learning_rate."
+        )
+
+    def _record(self, report: dict[str, Tensor], loss: Tensor, batch: Batch, part: str) -> None:
+        total = "train_loss_epoch" if part == "train" else "validation_loss"
+        self.curves.add({f"{n}_{part}": v for n, v in report.items()} | {total: loss}, batch.n_cells)
+
+
+def objectives_of(modalities: tuple[str, ...], objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
+    """Objectives that make sense for these modalities alone: without another modality there is nothing to match."""
+    if len(modalities) > 1:
+        return objectives
+    return tuple(objective for objective in objectives if not objective.is_adversarial)

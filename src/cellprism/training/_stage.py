@@ -1,0 +1,49 @@
+"""One phase of training: what it minimises, what it trains, how long."""
+
+from dataclasses import dataclass
+
+from cellprism.objectives import Objective
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One phase of training.
+
+    Parameters
+    ----------
+    name
+        Name, for the log and the progress bar.
+    objectives
+        The model's objectives that hold.
+    modalities
+        Modalities that take part; cells without any of them are left out.
+    frozen
+        Modalities whose networks do not change.
+    """
+
+    name: str
+    objectives: tuple[Objective, ...]
+    modalities: tuple[str, ...]
+    frozen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How weights move.
+
+    Parameters
+    ----------
+    learning_rate
+        Step size of AdamW for the model.
+    critic_learning_rate
+        Step size of Adam for critics.
+    weight_decay
+        Decay of weights, per step and unit of learning rate.
+    max_gradient_norm
+        Gradients are scaled down to this norm.
+    """
+
+    learning_rate: float = 1e-3
+    critic_learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    max_gradient_norm: float = 10.0
