@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from cellprism import data, datasets, latents, modalities, objectives, pl, tl
+    from cellprism import datasets, latents, modalities, objectives, pl, tl
     from cellprism.models import CrossModalVAE
 
 __all__ = [

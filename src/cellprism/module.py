@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from cellprism.data import Batch
 from cellprism.latents import Amortised, LatentLayout, Posterior, product_of_experts
 from cellprism.modalities import Architecture, Coder, Modality
-from cellprism.nn import Likelihood, NamedModules
+from cellprism.nn import ExpectedDepth, Likelihood, NamedModules
 from cellprism.objectives import Dimensions, Objective
 
 Latent = Float[Tensor, "rows width"]
@@ -63,6 +63,9 @@ class LatentModule(nn.Module):
             }
         )
         self.sources = NamedModules({name: Amortised(self.coders[name].n_hidden, layout, name) for name in modalities})
+        self.expected_depths = NamedModules(
+            {name: ExpectedDepth(layout.width(layout.shared_of(name)), n_batches) for name in modalities}
+        )
         dimensions = Dimensions(tuple(modalities), layout, n_classes, n_markers)
         self.networks = nn.ModuleList(objective.build(dimensions) for objective in objectives)
 

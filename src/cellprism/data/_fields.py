@@ -233,7 +233,7 @@ class MarkerField(_Field):
         """
         columns = self._columns(mdata)
         if columns is None:
-            missing = [k for k in self.keys if read_obs(mdata, k, self.modalities) is None][0]
+            missing = next(k for k in self.keys if read_obs(mdata, k, self.modalities) is None)
             raise KeyError(
                 f"marker_key={missing!r} is neither in mdata.obs nor in the .obs of a modality. "
                 f"{closest(missing, obs_columns(mdata))}"

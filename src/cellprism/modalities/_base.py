@@ -71,11 +71,6 @@ class Coder(nn.Module, ABC):
     def depth(self, rows: Rows) -> Float[Tensor, " rows"]:
         """How much was sampled of each cell, such as its library size; 1 where the kind knows no depth."""
 
-    @property
-    @abstractmethod
-    def typical_depth(self) -> float:
-        """Median depth of the training cells: what stands in for the depth of a cell that was not measured."""
-
     @abstractmethod
     def decode(
         self,

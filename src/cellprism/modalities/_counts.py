@@ -91,19 +91,20 @@ class CountsCoder(TabularCoder):
         n_outputs = 2 if likelihood == "zinb" else 1
         super().__init__(n_features, widths, n_batches, architecture, n_outputs=n_outputs)
         self.kind = likelihood
+        self.register_buffer("median_depth", torch.ones(()))
         self.register_buffer("log_frequency", torch.zeros(n_features))
         self.log_inverse_dispersion = nn.Parameter(torch.zeros(n_features))
 
     def fit_statistics(self, rows: Rows) -> None:
         """Keep the median total, and how frequent each feature is, from which the decoder starts."""
         totals = rows.sums()
-        self.depth_of_training.copy_(totals[totals > 0].median())
+        self.median_depth.copy_(totals[totals > 0].median())
         counts = rows.column_sums() + 0.5
         self.log_frequency.copy_((counts / counts.sum()).log())
 
     def transform(self, rows: Rows) -> Rows:
         """Scale to the median total and take log(1 + x)."""
-        return map_stored(scale_rows(rows, self.depth_of_training / depth_of_rows(rows)), torch.log1p)
+        return map_stored(scale_rows(rows, self.median_depth / depth_of_rows(rows)), torch.log1p)
 
     def depth(self, rows: Rows) -> Float[Tensor, " rows"]:
         """Total count of each cell, at least 1."""

@@ -30,9 +30,9 @@ def infer_modality(adata: AnnData, accessor: str) -> tuple[Modality, str]:
     matrix = read_matrix(adata, None, accessor)
     if _is_counts(matrix):
         return _infer_counts(adata, matrix)
-    if "counts" in [name for name in adata.layers if name is not None]:
-        if _is_counts(read_matrix(adata, "counts", accessor)):
-            return Counts(layer="counts"), ".X is not counts, .layers['counts'] holds non-negative integers"
+    has_layer = "counts" in [name for name in adata.layers if name is not None]
+    if has_layer and _is_counts(read_matrix(adata, "counts", accessor)):
+        return Counts(layer="counts"), ".X is not counts, .layers['counts'] holds non-negative integers"
     return Features(), "values are continuous"
 
 

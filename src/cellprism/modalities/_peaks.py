@@ -78,11 +78,8 @@ class PeaksCoder(TabularCoder):
         self.register_buffer("inverse_document_frequency", torch.ones(n_features))
 
     def fit_statistics(self, rows: Rows) -> None:
-        """Keep the median total, each peak's frequency, and in how many cells it is open."""
-        scored = self.scored(rows)
-        totals = scored.sums()
-        self.depth_of_training.copy_(totals[totals > 0].median())
-        counts = scored.column_sums() + 0.5
+        """Keep each peak's frequency, and in how many cells it is open."""
+        counts = self.scored(rows).column_sums() + 0.5
         self.log_frequency.copy_((counts / counts.sum()).log())
         n_open = map_stored(rows, binarise).column_sums().clamp(min=1)
         self.inverse_document_frequency.copy_(torch.log1p(len(rows) / n_open))

@@ -108,12 +108,6 @@ class TabularCoder(Coder):
                 for path, width in widths.items()
             }
         )
-        self.register_buffer("depth_of_training", torch.ones(()))
-
-    @property
-    def typical_depth(self) -> float:
-        """Median depth of the training cells."""
-        return float(self.depth_of_training)
 
     @abstractmethod
     def transform(self, rows: Rows) -> Rows:

@@ -84,8 +84,8 @@ class LatentModel(Inference, Writing, Saving, BaseModelClass):
             marker_key=marker_key,
         )
         registration.manager(as_mudata(mdata, list(registration.modalities)), cls.__name__).read()
-        forget = weakref.ref(mdata, lambda _, key=id(mdata): cls._setups.pop(key, None))
-        cls._setups[id(mdata)] = (forget, registration)
+        key = id(mdata)
+        cls._setups[key] = (weakref.ref(mdata, lambda _: cls._setups.pop(key, None)), registration)
 
     @classmethod
     def setup_anndata(cls, *args: Any, **kwargs: Any) -> None:
@@ -287,7 +287,7 @@ class LatentModel(Inference, Writing, Saving, BaseModelClass):
 
     def _finish(self, dataset: CellDataset, training: np.ndarray) -> None:
         self.is_trained_ = True
-        self._keep_typical_latents(dataset, training)
+        self._describe_training_cells(dataset, training)
 
     def _fit_statistics(self, dataset: CellDataset, training: np.ndarray) -> None:
         self.measured_batches_ = {}
@@ -326,7 +326,7 @@ def _split(
         held_out = _rows(validation, n_cells, "validation_indices")
         chosen = np.setdiff1d(chosen, held_out)
     else:
-        n_held_out = int(round(size * len(chosen)))
+        n_held_out = round(size * len(chosen))
         shuffled = np.random.default_rng(seed).permutation(chosen)
         held_out = np.sort(shuffled[:n_held_out]) if n_held_out >= 8 else chosen[:0]
         chosen = np.setdiff1d(chosen, held_out)

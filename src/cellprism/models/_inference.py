@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData
+from sklearn.linear_model import Ridge
 
 from cellprism import _keys
 from cellprism.data import CellDataset, closest
@@ -153,7 +154,8 @@ class Inference:
             Decode for this experimental batch, or averaged over several. By default the cell's own where the target
             was measured in it in training, else averaged over the batches in which it was.
         library_size
-            Expected total of a cell; the training cells' median total by default.
+            Expected total of a cell; by default what the shared block lets expect (ridge regression of the training
+            cells' log totals).
         indices
             Rows of ``mdata``; all by default.
         batch_size
@@ -288,16 +290,13 @@ class Inference:
             raise ValueError(f"fill is {fill!r}; expected one of {', '.join(map(repr, FILLS))}.")
         if library_size is not None and not library_size > 0:
             raise ValueError(f"library_size is {library_size}; expected a positive number.")
-        depth = library_size
-        if depth is None and fill != "own":
-            depth = self.module.coders[target].typical_depth
         return Decoding(
             target,
             sources,
             fill if self.layout.private_of(target) or fill == "own" else "shared",
             self._batch_codes(transform_batch),
             tuple(self.measured_batches_[target]),
-            depth,
+            library_size,
             n_samples,
             self._donors(target) if fill == "donor" and self.layout.private_of(target) else None,
         )
@@ -361,10 +360,15 @@ class Inference:
             obs = obs.join(own[[column for column in own.columns if column not in obs.columns]])
         return obs
 
-    def _keep_typical_latents(self: "LatentModel", dataset: CellDataset, training: np.ndarray) -> None:
-        """Remember mean and spread of each modality's latents over the training cells, for ``fill``."""
+    def _describe_training_cells(self: "LatentModel", dataset: CellDataset, training: np.ndarray) -> None:
+        """Remember the training cells' latents in mean and spread, for ``fill``, and how depth follows from them."""
         for modality in self.registration.modalities:
             cells = training[dataset.is_observed(modality)[training]]
             query = Query(self._adata, dataset, cells, DEFAULT_BATCH_SIZE)
-            latents = [self._latents(query, block, (modality,))[0] for block in self.layout.blocks_of(modality)]
-            self.module.sources[modality].set_typical(torch.from_numpy(np.concatenate(latents, axis=1)))
+            latents = {b: self._latents(query, b, (modality,))[0] for b in self.layout.blocks_of(modality)}
+            self.module.sources[modality].set_typical(torch.from_numpy(np.concatenate(list(latents.values()), axis=1)))
+            batches = self.module.one_hot(dataset.batch_codes[cells]).numpy()
+            shared = [latents[block] for block in self.layout.shared_of(modality)]
+            depth = self.module.coders[modality].depth(dataset.rows_of(modality, cells).to(self.module.device))
+            fitted = Ridge().fit(np.concatenate([*shared, batches], axis=1), np.log(depth.cpu().numpy()))
+            self.module.expected_depths[modality].set(float(fitted.intercept_), torch.from_numpy(fitted.coef_))

@@ -110,7 +110,8 @@ class Decoding:
     measured_batches
         Experimental batches in which the target was measured in training.
     depth
-        Library size to decode for; ``None`` keeps the observed one.
+        Library size to decode for; ``None`` keeps the observed one with ``fill="own"``, and else expects one from
+        the shared latent.
     n_samples
         Draws from the posterior; 0 decodes its mean.
     donors
@@ -137,18 +138,22 @@ class Decoding:
         """Mean and, with samples, standard deviation of the expected measurement of each cell of the batch."""
         visible = batch.only((*self.sources, self.target) if self.fill == "own" else self.sources)
         posteriors = module.encode(visible)
-        depth = self._depth(module, batch)
         draws = []
         for _ in range(max(1, self.n_samples)):
-            latent = self._latent(module, visible, posteriors, itself)
-            draws.append(self._expected(module, latent, batch.batch_codes, depth))
+            parts = self._latent(module, visible, posteriors, itself)
+            draws.append(self._expected(module, parts, batch))
         stacked = torch.stack(draws)
         return stacked.mean(0), (stacked.std(0, correction=0) if self.n_samples else None)
 
-    def _depth(self, module: LatentModule, batch: Batch) -> Float[Tensor, " cells"]:
+    def _depth(
+        self, module: LatentModule, parts: dict[str, Tensor], batch: Batch, batches: Tensor
+    ) -> Float[Tensor, " cells"]:
         if self.depth is not None:
             return torch.full((batch.n_cells,), self.depth, device=batch.cells.device)
-        return module.coders[self.target].depth(batch.observed[self.target].rows)
+        if self.fill == "own":
+            return module.coders[self.target].depth(batch.observed[self.target].rows)
+        shared = torch.cat([parts[name] for name in module.layout.shared_of(self.target)], dim=1)
+        return module.expected_depths[self.target](shared, batches)
 
     def _draw(self, posterior: Posterior) -> Tensor:
         return posterior.sample() if self.n_samples else posterior.mean
@@ -159,7 +164,7 @@ class Decoding:
         batch: Batch,
         posteriors: dict[tuple[str, str], Posterior],
         itself: np.ndarray | None,
-    ) -> Float[Tensor, "cells width"]:
+    ) -> dict[str, Float[Tensor, "cells width"]]:
         layout = module.layout
         telling = batch.only(self.sources)
         shared = {name: block_posterior(layout, telling, posteriors, name) for name in layout.shared_of(self.target)}
@@ -167,8 +172,7 @@ class Decoding:
         if self.path == "full":
             means = torch.cat([posterior.mean for posterior in shared.values()], dim=1)
             parts |= self._private(module, batch, posteriors, means, itself)
-        names = layout.blocks_of(self.target) if self.path == "full" else layout.shared_of(self.target)
-        return torch.cat([parts[name] for name in names], dim=1)
+        return parts
 
     def _private(
         self,
@@ -194,14 +198,17 @@ class Decoding:
     def _expected(
         self,
         module: LatentModule,
-        latent: Float[Tensor, "cells width"],
-        own: Int[Tensor, " cells"],
-        depth: Float[Tensor, " cells"],
+        parts: dict[str, Float[Tensor, "cells width"]],
+        batch: Batch,
     ) -> Float[Tensor, "cells *features"]:
-        choices = self._batch_choices(own)
-        expected = [
-            module.decode(self.target, self.path, latent, module.one_hot(codes), depth).mean for codes in choices
-        ]
+        layout = module.layout
+        names = layout.blocks_of(self.target) if self.path == "full" else layout.shared_of(self.target)
+        latent = torch.cat([parts[name] for name in names], dim=1)
+        expected = []
+        for codes in self._batch_choices(batch.batch_codes):
+            batches = module.one_hot(codes)
+            depth = self._depth(module, parts, batch, batches)
+            expected.append(module.decode(self.target, self.path, latent, batches, depth).mean)
         return torch.stack(expected).mean(0)
 
     def _batch_choices(self, own: Int[Tensor, " cells"]) -> list[Int[Tensor, " cells"]]:

@@ -1,6 +1,7 @@
 """Networks and distributions that know no biology."""
 
 from cellprism.nn._critic import CriticNetwork
+from cellprism.nn._expected_depth import ExpectedDepth
 from cellprism.nn._likelihoods import (
     Bernoulli,
     Detection,
@@ -19,6 +20,7 @@ __all__ = [
     "Bernoulli",
     "CriticNetwork",
     "Detection",
+    "ExpectedDepth",
     "Gaussian",
     "Likelihood",
     "NamedModules",

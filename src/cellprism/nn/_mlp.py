@@ -1,5 +1,7 @@
 """Fully connected networks."""
 
+from itertools import pairwise
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -25,9 +27,7 @@ class MLP(nn.Module):
     def __init__(self, n_inputs: int, n_hidden: int, n_layers: int, dropout_rate: float) -> None:
         super().__init__()
         widths = [n_inputs, *[n_hidden] * n_layers]
-        self.layers = nn.Sequential(
-            *(hidden_layer(before, after, dropout_rate) for before, after in zip(widths, widths[1:], strict=False))
-        )
+        self.layers = nn.Sequential(*(hidden_layer(before, after, dropout_rate) for before, after in pairwise(widths)))
 
     def forward(self, inputs: Float[Tensor, "rows inputs"]) -> Float[Tensor, "rows hidden"]:
         """Apply the layers."""
