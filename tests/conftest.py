@@ -6,17 +6,19 @@ import jaxtyping
 import matplotlib
 import pytest
 
+import tests.typechecker  # noqa: F401  (the hook below looks it up by name)
+
 # Shapes and types stated in signatures are checked in every test. The hook acts on later imports only.
-jaxtyping.install_import_hook("cellprism", "beartype.beartype")
+jaxtyping.install_import_hook("cellprism", "tests.typechecker.checked")
 matplotlib.use("Agg")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-N_THREADS = 2
+N_THREADS = 1
 
 
 @pytest.fixture(autouse=True)
 def _few_threads():
-    """Keep torch to two threads, without importing it for tests that do not use it."""
+    """Keep torch to one thread, which is fastest for small data, without importing it for tests that do not use it."""
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(N_THREADS)

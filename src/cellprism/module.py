@@ -220,10 +220,11 @@ class Outputs:
     def score(
         self, modality: str, path: str, latent: Latent, rows: Int[Tensor, " taken"] | None = None
     ) -> Float[Tensor, " rows"]:
-        """Log-likelihood of observed rows given latents; unit: nats per feature."""
+        """Log-likelihood of observed rows, or of some in ascending order, given latents; unit: nats per feature."""
         observed, coder = self.batch.observed[modality], self.coder(modality)
-        measured = observed.rows if rows is None else observed.rows.take(rows)
-        cells = observed.cells if rows is None else observed.cells[rows]
+        is_whole = rows is None or len(rows) == len(observed)
+        measured = observed.rows if is_whole else observed.rows.take(rows)
+        cells = observed.cells if is_whole else observed.cells[rows]
         batches = self.module.one_hot(self.batch.batch_codes[cells])
         likelihood = self.module.decode(modality, path, latent, batches, coder.depth(measured))
         return coder.log_likelihood(likelihood, measured) / coder.n_features

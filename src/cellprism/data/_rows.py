@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -59,6 +60,7 @@ class SparseRows:
         positions = within + torch.repeat_interleave(starts - offsets[:-1], lengths)
         return type(self)(offsets, self.indices[positions], self.values[positions], self.n_features)
 
+    @cached_property
     def row_of_value(self) -> Int[Tensor, " stored"]:
         """Row of each stored value."""
         lengths = self.offsets[1:] - self.offsets[:-1]
@@ -66,7 +68,7 @@ class SparseRows:
 
     def sums(self) -> Float[Tensor, " rows"]:
         """Sum of each row."""
-        return self.values.new_zeros(len(self)).index_add(0, self.row_of_value(), self.values)
+        return self.values.new_zeros(len(self)).index_add(0, self.row_of_value, self.values)
 
     def column_sums(self) -> Float[Tensor, " features"]:
         """Sum of each feature."""
@@ -79,7 +81,12 @@ class SparseRows:
     def dense(self) -> Float[Tensor, "rows features"]:
         """Spread into a dense tensor."""
         full = self.values.new_zeros(len(self), self.n_features)
-        return full.index_put((self.row_of_value(), self.indices), self.values, accumulate=True)
+        return full.index_put((self.row_of_value, self.indices), self.values, accumulate=True)
+
+    def to_scipy(self) -> sparse.csr_matrix:
+        """Give a scipy matrix that shares memory with the rows, which lie on the CPU."""
+        parts = (self.values.numpy(), self.indices.numpy(), self.offsets.numpy())
+        return sparse.csr_matrix(parts, shape=(len(self), self.n_features))
 
     def to(self, device: torch.device | str) -> Self:
         """Move to a device."""
@@ -152,7 +159,7 @@ def map_stored(rows: Rows, change: Callable[[Tensor], Tensor]) -> Rows:
 def scale_rows(rows: Rows, factors: Float[Tensor, " rows"]) -> Rows:
     """Multiply each row by its factor."""
     if isinstance(rows, SparseRows):
-        return rows.with_values(rows.values * factors[rows.row_of_value()])
+        return rows.with_values(rows.values * factors[rows.row_of_value])
     return DenseRows(rows.values * factors[:, None])
 
 

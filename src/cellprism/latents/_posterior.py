@@ -46,7 +46,7 @@ class Posterior:
         return type(self)(self.mean.detach(), self.log_scale.detach())
 
 
-def product_of_experts(posteriors: list[Posterior], cells: list[Int[Tensor, " rows"]], n_cells: int) -> Posterior:
+def product_of_experts(posteriors: list[Posterior], cells: list[Int[Tensor, " _"]], n_cells: int) -> Posterior:
     r"""Combine what several modalities say about each cell :cite:p:`hinton2002,wu2018`.
 
     .. math:: q(z) \propto N(0, I) \prod_m \frac{q_m(z)}{N(0, I)}

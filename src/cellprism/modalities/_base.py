@@ -123,10 +123,18 @@ class Modality(Record, ABC):
     def new_anndata(self, values: np.ndarray, obs: pd.DataFrame, state: dict[str, Any]) -> AnnData:
         """Put predicted values, cells x shape, into an AnnData of their own."""
 
+    def own_slot(self, key: str) -> str:
+        """Slot that :meth:`write_own` fills in an AnnData that holds this modality."""
+        return f"layers/{key}"
+
+    def foreign_slot(self, key: str) -> str:
+        """Slot that :meth:`write_foreign` fills in an AnnData that holds another modality."""
+        return f"obsm/{key}"
+
     @abstractmethod
     def write_own(self, adata: AnnData, key: str, values: np.ndarray, state: dict[str, Any]) -> str:
-        """Write predicted values into an AnnData that holds this modality; return the slot, e.g. ``layers/key``."""
+        """Write predicted values into an AnnData that holds this modality; return :meth:`own_slot`."""
 
     @abstractmethod
     def write_foreign(self, adata: AnnData, key: str, values: np.ndarray, state: dict[str, Any]) -> str:
-        """Write predicted values into an AnnData that holds another modality; return the slot."""
+        """Write predicted values into an AnnData that holds another modality; return :meth:`foreign_slot`."""

@@ -95,7 +95,7 @@ class CountsCoder(TabularCoder):
         self.register_buffer("log_frequency", torch.zeros(n_features))
         self.log_inverse_dispersion = nn.Parameter(torch.zeros(n_features))
 
-    def fit_statistics(self, rows: Rows) -> None:
+    def fit_kind(self, rows: Rows) -> None:
         """Keep the median total, and how frequent each feature is, from which the decoder starts."""
         totals = rows.sums()
         self.median_depth.copy_(totals[totals > 0].median())

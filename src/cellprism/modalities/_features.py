@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cellprism.data import DenseRows, Matrix, Rows, SparseRows, scale_columns, stored_values
+from cellprism.data import Matrix, Rows, scale_columns, stored_values
 from cellprism.modalities._base import Architecture
 from cellprism.modalities._tabular import Tabular, TabularCoder
 from cellprism.nn import Bernoulli, Gaussian, Likelihood
@@ -19,8 +19,7 @@ class Features(Tabular):
     """Continuous features (normal residuals), or features that are 0 or 1.
 
     The encoder reads standardised features, by mean and standard deviation of the training cells; both are kept
-    in the model. Sparse rows are scaled but not centred, and stay sparse. Features that are 0 or 1 are
-    standardised as well.
+    in the model. Features that are 0 or 1 are standardised as well.
 
     Parameters
     ----------
@@ -75,7 +74,7 @@ class FeaturesCoder(TabularCoder):
         self.register_buffer("unit", torch.ones(n_features))
         self.log_scale = nn.Parameter(torch.zeros(n_features))
 
-    def fit_statistics(self, rows: Rows) -> None:
+    def fit_kind(self, rows: Rows) -> None:
         """Keep mean and standard deviation of each feature; 1 for a feature that is constant."""
         mean = rows.column_sums() / len(rows)
         variance = (rows.dense().double() - mean).square().mean(0).float()
@@ -83,10 +82,8 @@ class FeaturesCoder(TabularCoder):
         self.unit.copy_(torch.where(variance > 1e-12 * (1 + mean**2), variance.sqrt(), 1.0))
 
     def transform(self, rows: Rows) -> Rows:
-        """Standardise; sparse rows are scaled only."""
-        if isinstance(rows, SparseRows):
-            return scale_columns(rows, 1 / self.unit)
-        return DenseRows((rows.values - self.location) / self.unit)
+        """Scale by the standard deviation; the encoder centres."""
+        return scale_columns(rows, 1 / self.unit)
 
     def likelihood(self, outputs: Float[Tensor, "rows outputs"], depth: Float[Tensor, " rows"]) -> Likelihood:
         """Normal around the decoded mean, or probabilities of one."""

@@ -77,7 +77,7 @@ class PeaksCoder(TabularCoder):
         self.register_buffer("log_frequency", torch.zeros(n_features))
         self.register_buffer("inverse_document_frequency", torch.ones(n_features))
 
-    def fit_statistics(self, rows: Rows) -> None:
+    def fit_kind(self, rows: Rows) -> None:
         """Keep each peak's frequency, and in how many cells it is open."""
         counts = self.scored(rows).column_sums() + 0.5
         self.log_frequency.copy_((counts / counts.sum()).log())

@@ -252,8 +252,8 @@ class LatentModel(Inference, Writing, Saving, BaseModelClass):
         self,
         stages: list[Stage],
         *,
-        train_indices: Sequence[int] | None,
-        validation_indices: Sequence[int] | None,
+        train_indices: Sequence[int] | np.ndarray | None,
+        validation_indices: Sequence[int] | np.ndarray | None,
         validation_size: float,
         schedule: Schedule,
         optimisation: Optimisation,
@@ -261,7 +261,8 @@ class LatentModel(Inference, Writing, Saving, BaseModelClass):
         dataset = self._require_dataset()
         training, validation = _split(len(dataset), train_indices, validation_indices, validation_size, self.seed_)
         if not self.is_trained_:
-            self._fit_statistics(dataset, training)
+            with _seeded(self.seed_):
+                self._fit_statistics(dataset, training)
         self.train_indices_, self.validation_indices_ = training, validation
         first_epoch = 0 if self.history_ is None else 1 + max(f.index.max() for f in self.history_.values())
         interrupted = False
@@ -315,8 +316,8 @@ class LatentModel(Inference, Writing, Saving, BaseModelClass):
 
 def _split(
     n_cells: int,
-    training: Sequence[int] | None,
-    validation: Sequence[int] | None,
+    training: Sequence[int] | np.ndarray | None,
+    validation: Sequence[int] | np.ndarray | None,
     size: float,
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -335,7 +336,7 @@ def _split(
     return chosen, held_out
 
 
-def _rows(indices: Sequence[int], n_cells: int, name: str) -> np.ndarray:
+def _rows(indices: Sequence[int] | np.ndarray, n_cells: int, name: str) -> np.ndarray:
     rows = np.asarray(indices)
     rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(int)
     if len(rows) and (rows.min() < 0 or rows.max() >= n_cells):

@@ -30,7 +30,7 @@ class Inference:
         block: str = _keys.SHARED,
         modality: str | None = None,
         *,
-        indices: Sequence[int] | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
         n_samples: int = 0,
         return_std: bool = False,
         batch_size: int = DEFAULT_BATCH_SIZE,
@@ -86,7 +86,7 @@ class Inference:
         modality: str,
         mdata: MuData | AnnData | None = None,
         *,
-        indices: Sequence[int] | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
         n_samples: int = 0,
         transform_batch: str | Sequence[str] | None = None,
         library_size: float | None = None,
@@ -133,7 +133,7 @@ class Inference:
         fill: Fill = "shared",
         transform_batch: str | Sequence[str] | None = None,
         library_size: float | None = None,
-        indices: Sequence[int] | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int = DEFAULT_BATCH_SIZE,
     ) -> AnnData:
         """Predict one modality from another, for every cell that was measured in the source.
@@ -190,7 +190,7 @@ class Inference:
         fill: Fill = "shared",
         transform_batch: str | Sequence[str] | None = None,
         library_size: float | None = None,
-        indices: Sequence[int] | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int = DEFAULT_BATCH_SIZE,
     ) -> AnnData:
         """Predict a modality for every cell that lacks it, from all that was measured in the cell.
@@ -229,7 +229,7 @@ class Inference:
     def _query(
         self: "LatentModel",
         data: MuData | AnnData | None,
-        indices: Sequence[int] | None,
+        indices: Sequence[int] | np.ndarray | None,
         batch_size: int,
         *,
         needs_training: bool = True,

@@ -1,7 +1,7 @@
 """Everything a model knows about cells, into the standard slots."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,8 +58,11 @@ class Writing:
         if query.mdata.is_view or (isinstance(mdata, AnnData) and mdata.is_view):
             raise ValueError("mdata is a view, so that results would be lost. Write into mdata.copy().")
         slots = self._plan(query, fill, reconstructed, translated)
-        before = _written_before(query.mdata)
+        given = self._given if mdata is None else mdata
+        uns = (given if isinstance(given, AnnData) else query.mdata).uns
+        before = _written_before(uns)
         taken = [name for name in slots if _exists(query.mdata, name) and name not in before]
+        taken += [f"mdata.uns/{_keys.UNS}"] if _keys.UNS in uns and not _is_ours(uns[_keys.UNS]) else []
         if taken and not overwrite:
             raise ValueError(
                 f"These slots hold something that cellprism did not write: {', '.join(taken)}. "
@@ -68,7 +71,7 @@ class Writing:
         for fill_slot in slots.values():
             fill_slot()
         settings = self._settings(fill) | {"written": json.dumps(sorted(before | set(slots)))}
-        query.mdata.uns[_keys.UNS] = settings
+        uns[_keys.UNS] = settings
 
     def _plan(
         self: "LatentModel", query: Query, fill: Fill, reconstructed: bool, translated: bool
@@ -78,7 +81,7 @@ class Writing:
         mdata, present = query.mdata, list(query.dataset.rows)
         for block in self.layout.blocks:
             sources = tuple(m for m in block.modalities if m in present)
-            if not block.is_private and sources:
+            if sources and (not block.is_private or block.name == _keys.SHARED):
                 _add_latent(slots, self, query, mdata, "mdata", _keys.latent_key(block.name), block.name, sources)
         for name in present:
             own = self._cells_of(query, name)
@@ -114,8 +117,13 @@ class Writing:
         }
 
 
-def _written_before(mdata: MuData) -> set[str]:
-    return set(json.loads(mdata.uns.get(_keys.UNS, {}).get("written", "[]")))
+def _is_ours(entry: Any) -> bool:
+    return isinstance(entry, Mapping) and "model" in entry
+
+
+def _written_before(uns: Mapping[str, Any]) -> set[str]:
+    entry = uns.get(_keys.UNS)
+    return set(json.loads(entry.get("written", "[]"))) if _is_ours(entry) else set()
 
 
 def _exists(mdata: MuData, slot: str) -> bool:
@@ -135,12 +143,14 @@ def _add_latent(
 
 
 def _add_reconstructed(slots: dict, model: "LatentModel", own: Query, name: str) -> None:
+    modality = model.registration.modalities[name]
+
     def fill_slot() -> None:
         values, _ = model._decode(own, model._decoding(name, (name,), "own", None, None, 0))
         state = model._state(f"modality {name}")
-        model.registration.modalities[name].write_own(own.mdata.mod[name], _keys.RECONSTRUCTED, values, state)
+        modality.write_own(own.mdata.mod[name], _keys.RECONSTRUCTED, values, state)
 
-    slots[f"mdata[{name!r}].layers/{_keys.RECONSTRUCTED}"] = fill_slot
+    slots[f"mdata[{name!r}].{modality.own_slot(_keys.RECONSTRUCTED)}"] = fill_slot
 
 
 def _add_translated(slots: dict, model: "LatentModel", query: Query, source: str, target: str, fill: Fill) -> None:
@@ -165,7 +175,7 @@ def _add_translated(slots: dict, model: "LatentModel", query: Query, source: str
         def fill_own() -> None:
             modality.write_own(query.mdata.mod[target], key, translated(target, has_source & has_target), state)
 
-        slots[f"mdata[{target!r}].layers/{key}"] = fill_own
+        slots[f"mdata[{target!r}].{modality.own_slot(key)}"] = fill_own
     lacking = has_source if has_target is None else has_source & ~has_target
     if lacking.any():
         foreign = _keys.translated_obsm(target)
@@ -173,4 +183,4 @@ def _add_translated(slots: dict, model: "LatentModel", query: Query, source: str
         def fill_foreign() -> None:
             modality.write_foreign(query.mdata.mod[source], foreign, translated(source, lacking), state)
 
-        slots[f"mdata[{source!r}].obsm/{foreign}"] = fill_foreign
+        slots[f"mdata[{source!r}].{modality.foreign_slot(foreign)}"] = fill_foreign

@@ -106,9 +106,9 @@ class NegativeBinomial(Likelihood):
         :math:`\log\Gamma(x + \theta) - \log\Gamma(\theta) - \log x! + x \log(\mu / (\mu + \theta))` more.
         """
         log_ratio = self.log_rate - self.log_inverse_dispersion
-        at_zero = -(F.softplus(log_ratio) @ self.log_inverse_dispersion.exp())
-        theta = self.log_inverse_dispersion[columns].exp()
-        coefficient = torch.lgamma(values + theta) - torch.lgamma(theta) - torch.lgamma(values + 1)
+        theta = self.log_inverse_dispersion.exp()
+        at_zero = -(F.softplus(log_ratio) @ theta)
+        coefficient = torch.lgamma(values + theta[columns]) - torch.lgamma(theta)[columns] - torch.lgamma(values + 1)
         return at_zero.index_add(0, rows, coefficient + values * F.logsigmoid(log_ratio[rows, columns]))
 
     @property
@@ -178,7 +178,10 @@ class Detection(Likelihood):
     ) -> Float[Tensor, " rows"]:
         r"""As the dense form: :math:`-\lambda` everywhere, and :math:`\log(e^\lambda - 1)` more at the non-zeros."""
         rate = self.log_rate.exp().clamp(min=1e-12)
-        return (-rate.sum(1)).index_add(0, rows, torch.log(torch.expm1(rate[rows, columns])))
+        detected = rate[rows, columns]
+        # log(e^r - 1), in a form that does not overflow
+        gain = detected + torch.log(-torch.expm1(-detected))
+        return (-rate.sum(1)).index_add(0, rows, torch.where(values > 0, gain, 0.0))
 
     @property
     def mean(self) -> Values:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -52,6 +52,7 @@ class Anchor(Objective):
     """
 
     distance: Literal["contrastive", "l1", "l2"] = "contrastive"
+    temperature: float | None = 0.3
     block: str = SHARED
 
     name: ClassVar[str] = "anchor"
@@ -64,7 +65,7 @@ class Anchor(Objective):
         """Build the temperature."""
         if len(dimensions.layout[self.block].modalities) < 2:
             raise ValueError(f"Anchor needs a block that two modalities see; {self.block!r} is seen by one.")
-        return _Temperature()
+        return _Temperature(self.temperature)
 
     def terms(self, outputs: "Outputs", network: nn.Module) -> dict[str, Float[Tensor, ""]]:
         """Give the loss per pair of modalities."""
@@ -72,25 +73,31 @@ class Anchor(Objective):
         for first, second in outputs.modality_pairs(self.block):
             in_first, in_second = outputs.batch.pairs(first, second)
             if len(in_first):
-                a = outputs.posteriors[first, self.block].mean[in_first]
-                b = outputs.posteriors[second, self.block].mean[in_second]
-                losses[f"{first}_{second}"] = self._distance(a, b, network)
+                a = outputs.samples[first, self.block][in_first]
+                b = outputs.samples[second, self.block][in_second]
+                if os.environ.get('MU'):
+                    a = outputs.posteriors[first, self.block].mean[in_first]
+                    b = outputs.posteriors[second, self.block].mean[in_second]
+                strata = outputs.batch.batch_codes[outputs.batch.observed[first].cells[in_first]]
+                losses[f"{first}_{second}"] = self._distance(a, b, strata, network)
         return losses
 
-    def _distance(self, first: Latent, second: Latent, network: nn.Module) -> Float[Tensor, ""]:
+    def _distance(
+        self, first: Latent, second: Latent, strata: Int[Tensor, " pairs"], network: nn.Module
+    ) -> Float[Tensor, ""]:
         if self.distance == "l1":
             return (first - second).abs().sum(1).mean()
         if self.distance == "l2":
             return (first - second).square().sum(1).mean()
-        return contrastive(first, second, network.log_temperature)
+        return contrastive(first, second, strata, network.log_temperature)
 
 
 class _Temperature(nn.Module):
-    """A learnt temperature, kept between 0.01 and 1."""
+    """A temperature, fixed or learnt; a learnt one is kept between 0.01 and 1."""
 
-    def __init__(self) -> None:
+    def __init__(self, fixed: float | None) -> None:
         super().__init__()
-        self.raw = nn.Parameter(torch.tensor(math.log(0.1)))
+        self.raw = nn.Parameter(torch.tensor(math.log(fixed or 0.1)), requires_grad=fixed is None)
 
     @property
     def log_temperature(self) -> Float[Tensor, ""]:
@@ -98,9 +105,16 @@ class _Temperature(nn.Module):
         return self.raw.clamp(math.log(0.01), 0.0)
 
 
-def contrastive(first: Latent, second: Latent, log_temperature: Float[Tensor, ""]) -> Float[Tensor, ""]:
-    """Cross-entropy of finding the partner, both ways averaged."""
-    similarity = F.normalize(first, dim=1) @ F.normalize(second, dim=1).T
+import os
+def contrastive(
+    first: Latent, second: Latent, strata: Int[Tensor, " pairs"], log_temperature: Float[Tensor, ""]
+) -> Float[Tensor, ""]:
+    """Cross-entropy of finding the partner among the pairs of the same stratum, both ways averaged."""
+    if os.environ.get('SIM')=='cos':
+        similarity = F.normalize(first, dim=1) @ F.normalize(second, dim=1).T
+    else:
+        similarity = -torch.cdist(first,second).square()/first.shape[1]/10
     logits = similarity * torch.exp(-log_temperature)
+    logits = logits.masked_fill(strata[:, None] != strata[None, :], float("-inf"))
     partner = torch.arange(len(first), device=first.device)
     return (F.cross_entropy(logits, partner) + F.cross_entropy(logits.T, partner)) / 2

@@ -1,5 +1,6 @@
 """The one LightningModule: sums the objectives, steps the model, and lets critics take their turns."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -94,7 +95,8 @@ class TrainingPlan(LightningModule):
         return optimisers
 
     def on_train_epoch_start(self) -> None:
-        """Keep frozen networks as they are at use."""
+        """Put networks to training, which Lightning leaves as it finds them; frozen ones stay as they are at use."""
+        self.train()
         for modality in self.stage.frozen:
             self.module.coders[modality].eval()
             self.module.sources[modality].eval()
@@ -108,7 +110,7 @@ class TrainingPlan(LightningModule):
         loss, report = self.evaluate(outputs, progress)
         self._refuse_non_finite(report, batch_index)
         if loss.requires_grad:
-            self._step_model(loss, batch_index)
+            self._step_model(loss, progress, batch_index)
         self._record(report, loss, batch, "train")
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
@@ -140,9 +142,16 @@ class TrainingPlan(LightningModule):
                 if loss.requires_grad:
                     self._step(self.optimizers()[1], loss, list(term.network.parameters()))
 
-    def _step_model(self, loss: Float[Tensor, ""], batch_index: int) -> None:
+    def _learning_rate(self, progress: float) -> float:
+        """Rises over the first twenty steps, then falls to zero along half a cosine."""
+        rise = min(1.0, (self.global_step + 1) / 20)
+        return self.optimisation.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+    def _step_model(self, loss: Float[Tensor, ""], progress: float, batch_index: int) -> None:
         optimisers = self.optimizers()
         optimiser = optimisers[0] if isinstance(optimisers, list) else optimisers
+        for group in optimiser.param_groups:
+            group["lr"] = self._learning_rate(progress)
         parameters = [p for group in optimiser.param_groups for p in group["params"]]
         norm = self._step(optimiser, loss, parameters)
         if not torch.isfinite(norm):

@@ -1,0 +1,136 @@
+"""The scale on which measured and predicted values of a modality are compared."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from cellprism.data import Matrix
+from cellprism.modalities import Counts, Features, Modality, Peaks
+from cellprism.tl import log_normalize
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a modality is compared; statistics are those of the training cells.
+
+    Parameters
+    ----------
+    name
+        Words for the table.
+    telling
+        Transforms measured values before anything is predicted from them.
+    measured
+        Transforms measured values before they are compared with predictions.
+    predicted
+        Transforms predictions.
+    """
+
+    name: str
+    telling: Callable[[Matrix], Matrix]
+    measured: Callable[[Matrix], Matrix]
+    predicted: Callable[[Matrix], Matrix]
+
+
+def scale_of(modality: Modality, training: Matrix, *, size_normalised: bool = True) -> Scale:
+    """Choose the scale by the kind of the modality.
+
+    Parameters
+    ----------
+    modality
+        Kind of the modality.
+    training
+        Its measured values in the training cells.
+    size_normalised
+        Whether counts are divided by the size of the cell; a prediction of raw counts must also get sizes right.
+    """
+    if isinstance(modality, Counts | Peaks):
+        normalize = _log1p
+        if size_normalised:
+            totals = np.asarray(training.sum(axis=1)).ravel()
+            normalize = partial(log_normalize, target_sum=float(np.median(totals[totals > 0])))
+        if isinstance(modality, Peaks) and modality.likelihood == "bernoulli":
+            return Scale("open or not", normalize, _is_positive, _unchanged)
+        name = "log1p, size-normalised" if size_normalised else "log1p of counts"
+        return Scale(name, normalize, normalize, normalize)
+    if isinstance(modality, Features) and modality.likelihood == "gaussian":
+        dense = _dense(training)
+        spread = dense.std(axis=0)
+        standardise = partial(_standardised, mean=dense.mean(axis=0), spread=np.where(spread > 0, spread, 1))
+        return Scale("standardised", standardise, standardise, standardise)
+    return Scale("as measured", _unchanged, _unchanged, _unchanged)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One modality's values, looked up by cell name.
+
+    Parameters
+    ----------
+    adata
+        The modality.
+    layer
+        Layer that was trained on; ``None`` for ``.X``.
+    scale
+        How its values are compared.
+    """
+
+    adata: AnnData
+    layer: str | None
+    scale: Scale
+
+    @classmethod
+    def of(cls, adata: AnnData, modality: Modality, training: pd.Index, *, size_normalised: bool = True) -> "Measured":
+        """Fit the scale on the training cells among those measured."""
+        layer = getattr(modality, "layer", None)
+        rows = _matrix(adata, layer)[adata.obs_names.isin(training)]
+        return cls(adata, layer, scale_of(modality, rows, size_normalised=size_normalised))
+
+    @property
+    def cells(self) -> pd.Index:
+        """Names of the cells."""
+        return self.adata.obs_names
+
+    def telling(self, cells: pd.Index) -> Matrix:
+        """Give values to predict from."""
+        return self.scale.telling(self._rows(cells, self.layer))
+
+    def measured(self, cells: pd.Index) -> Matrix:
+        """Give values to compare with."""
+        return self.scale.measured(self._rows(cells, self.layer))
+
+    def predicted(self, cells: pd.Index, layer: str) -> Matrix:
+        """Give predictions that lie in a layer."""
+        return self.scale.predicted(self._rows(cells, layer))
+
+    def _rows(self, cells: pd.Index, layer: str | None) -> Matrix:
+        return _matrix(self.adata, layer)[self.cells.get_indexer(cells)]
+
+
+def _matrix(adata: AnnData, layer: str | None) -> Matrix:
+    matrix = adata.X if layer is None else adata.layers[layer]
+    return matrix.tocsr() if sparse.issparse(matrix) else np.asarray(matrix)
+
+
+def _dense(matrix: Matrix) -> np.ndarray:
+    return np.asarray(matrix.toarray() if sparse.issparse(matrix) else matrix, dtype=np.float64)
+
+
+def _standardised(matrix: Matrix, mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    return (_dense(matrix) - mean) / spread
+
+
+def _log1p(matrix: Matrix) -> Matrix:
+    return matrix.log1p() if sparse.issparse(matrix) else np.log1p(matrix)
+
+
+def _is_positive(matrix: Matrix) -> Matrix:
+    return (matrix > 0).astype(np.float32)
+
+
+def _unchanged(matrix: Matrix) -> Matrix:
+    return matrix
