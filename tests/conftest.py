@@ -5,7 +5,6 @@ from pathlib import Path
 import jaxtyping
 import matplotlib
 import pytest
-
 import tests.typechecker  # noqa: F401  (the hook below looks it up by name)
 
 # Shapes and types stated in signatures are checked in every test. The hook acts on later imports only.
@@ -22,6 +21,14 @@ def _few_threads():
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(N_THREADS)
+
+
+@pytest.fixture
+def unchecked_types():
+    """Let the code itself refuse wrong types, as it does for a user."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,8 @@
 from dataclasses import fields
 from typing import Any, ClassVar, Self
 
+import numpy as np
+
 
 class Record:
     """A frozen dataclass whose fields are plain values, known by the name of its class.
@@ -51,12 +53,13 @@ def _to_plain(value: Any) -> Any:
         return {key: _to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_to_plain(item) for item in value]
-    return value
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _from_plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return Record.from_plain(value) if "kind" in value else {k: _from_plain(v) for k, v in value.items()}
+        is_record = isinstance(value.get("kind"), str)  # a dictionary of records may have one named "kind"
+        return Record.from_plain(value) if is_record else {k: _from_plain(v) for k, v in value.items()}
     if isinstance(value, list):
         return tuple(_from_plain(item) for item in value)
     return value

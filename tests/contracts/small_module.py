@@ -2,13 +2,13 @@
 
 import numpy as np
 import torch
+from tests.contracts.simulated import counts, factors, linear_features
 
 from cellprism.data import Batch, CellDataset, DenseRows
 from cellprism.latents import LatentLayout
 from cellprism.modalities import Architecture, Counts, Features
 from cellprism.module import LatentModule, Outputs
 from cellprism.objectives import Objective
-from tests.contracts.simulated import counts, factors, linear_features
 
 N_CELLS = 24
 PRESENT = {"rna": range(16), "protein": range(8, N_CELLS)}

@@ -10,11 +10,11 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 from scipy import sparse
+from tests.contracts.simulated import as_adata, counts, factors, linear_features
+from tests.contracts.toys.profile import Profile
 
 from cellprism.data import CellManager, DenseRows, ModalityField, Rows, SparseRows
 from cellprism.modalities import Architecture, Coder, Counts, Features, Modality, Peaks, Tabular
-from tests.contracts.simulated import as_adata, counts, factors, linear_features
-from tests.contracts.toys.profile import Profile
 
 N_CELLS = 17
 N_FEATURES = 11
@@ -49,7 +49,7 @@ def count_data() -> AnnData:
 
 def binary_data() -> AnnData:
     adata = count_data()
-    adata.X = np.float32(adata.X > 3)
+    adata.X = np.float32(np.median(adata.X, axis=0) < adata.X)
     return adata
 
 

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
+from tests.contracts.simulated import MOSAIC, UNPAIRED, cell_names, factors, simulate
+from tests.contracts.toys.paired_autoencoder import PairedAutoencoder
 
 from cellprism import CrossModalVAE
 from cellprism.modalities import Counts, Features
 from cellprism.models import LatentModel
-from tests.contracts.simulated import MOSAIC, UNPAIRED, cell_names, factors, simulate
-from tests.contracts.toys.paired_autoencoder import PairedAutoencoder
 
 SMALL: dict[str, Any] = {"n_shared": 3, "n_private": 2, "n_hidden": 8}
 QUIET: dict[str, Any] = {"enable_progress_bar": False, "accelerator": "cpu"}

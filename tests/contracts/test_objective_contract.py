@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tests.contracts.small_module import N_CELLS, outputs_of, small_dataset, small_module, whole_batch
+from tests.contracts.toys.compactness import Compactness
 
 from cellprism.data import Batch, DenseRows, Observed
 from cellprism.objectives import (
@@ -18,8 +20,6 @@ from cellprism.objectives import (
     Reconstruction,
     SharedReconstruction,
 )
-from tests.contracts.small_module import N_CELLS, outputs_of, small_dataset, small_module, whole_batch
-from tests.contracts.toys.compactness import Compactness
 
 OBJECTIVES = {
     "reconstruction": Reconstruction(),

@@ -8,16 +8,16 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 from mudata import MuData
+from tests.contracts.simulated import MOSAIC, factors, linear_features, simulate
+from tests.contracts.toys.compactness import Compactness
+from tests.contracts.toys.paired_autoencoder import PairedAutoencoder
+from tests.contracts.toys.profile import Profile
 
 from cellprism import CrossModalVAE
 from cellprism._record import Record
 from cellprism.modalities import Counts
 from cellprism.models import LatentModel
 from cellprism.objectives import Reconstruction
-from tests.contracts.simulated import MOSAIC, factors, linear_features, simulate
-from tests.contracts.toys.compactness import Compactness
-from tests.contracts.toys.paired_autoencoder import PairedAutoencoder
-from tests.contracts.toys.profile import Profile
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -193,7 +193,7 @@ class CategoryField(_Field):
         column = self._require(mdata) if self.role == "batch" else self._column(mdata)
         if column is None:
             return torch.full((mdata.n_obs,), -1)
-        codes = pd.Categorical(column, categories=state["categories"]).codes.astype(np.int64)
+        codes = pd.Index(state["categories"], dtype=object).get_indexer(column.astype(object)).astype(np.int64)
         if self.role == "batch" and (codes < 0).any():
             unseen = sorted({str(value) for value in column[codes < 0]})
             raise ValueError(

@@ -62,7 +62,7 @@ class CellManager(AnnDataManager):
         markers = torch.zeros(mdata.n_obs, 0)
         for field in self.fields:
             state = self.state(field.registry_key)
-            if isinstance(field, ModalityField) and field.modality in mdata.mod:
+            if isinstance(field, ModalityField) and self._holds(field.modality):
                 places[field.modality] = torch.from_numpy(row_of_cell(mdata, field.modality).astype("int64"))
                 rows[field.modality] = field.rows(state, mdata)
             elif isinstance(field, CategoryField):
@@ -70,6 +70,11 @@ class CellManager(AnnDataManager):
             elif isinstance(field, MarkerField):
                 markers = field.values(state, mdata)
         return CellDataset(rows, places, codes["batch"], codes["labels"], markers)
+
+    def _holds(self, modality: str) -> bool:
+        """Whether there is anything to read; new cells may all lack a modality, those of a new model may not."""
+        is_new_model = self._source_registry is None
+        return modality in self.adata.mod and (is_new_model or self.adata.mod[modality].n_obs > 0)
 
     def create_torch_dataset(
         self,

@@ -12,6 +12,9 @@ from cellprism.latents._posterior import Posterior
 class Amortised(nn.Module):
     """Posteriors of a modality's blocks from the features its encoder found.
 
+    Private blocks read the features without shaping them: what tells modalities apart would otherwise cost what
+    aligns them.
+
     Parameters
     ----------
     n_hidden
@@ -25,6 +28,7 @@ class Amortised(nn.Module):
     def __init__(self, n_hidden: int, layout: LatentLayout, modality: str) -> None:
         super().__init__()
         self.blocks = layout.blocks_of(modality)
+        self.private = layout.private_of(modality)
         self.widths = [layout[name].width for name in self.blocks]
         self.heads = nn.ModuleList(nn.Linear(n_hidden, 2 * width) for width in self.widths)
         self.register_buffer("typical_mean", torch.zeros(sum(self.widths)))
@@ -32,7 +36,10 @@ class Amortised(nn.Module):
 
     def forward(self, features: Float[Tensor, "rows hidden"]) -> dict[str, Posterior]:
         """Give each block's posterior."""
-        return {name: posterior_from(head(features)) for name, head in zip(self.blocks, self.heads, strict=True)}
+        return {
+            name: posterior_from(head(features.detach() if name in self.private else features))
+            for name, head in zip(self.blocks, self.heads, strict=True)
+        }
 
     def typical(self, block: str) -> tuple[Float[Tensor, " width"], Float[Tensor, " width"]]:
         """Mean and standard deviation of a block over the training cells."""

@@ -32,9 +32,9 @@ class Architecture(Record):
     """
 
     n_hidden: int = 128
-    n_layers: int = 2
-    dropout_rate: float = 0.1
-    input_dropout_rate: float = 0.0
+    n_layers: int = 1
+    dropout_rate: float = 0.2
+    input_dropout_rate: float = 0.5
 
     def __post_init__(self) -> None:
         for name in ("n_hidden", "n_layers"):

@@ -197,12 +197,22 @@ def component_weights(
     chosen = inputs.take(torch.linspace(0, len(inputs) - 1, min(len(inputs), n_rows)).long().to(inputs.device))
     matrix = chosen.to("cpu").to_scipy() if isinstance(chosen, SparseRows) else chosen.values.cpu().numpy()
     n_components = min(n_components, *(side - 1 for side in matrix.shape))
-    if n_components < 1:
+    if n_components < 1 or not _varies(matrix):
         return torch.randn(matrix.shape[1], n_hidden) / matrix.shape[1] ** 0.5
     components = PCA(n_components, svd_solver="arpack", random_state=0).fit(matrix)
-    spread = np.sqrt(components.explained_variance_).clip(min=1e-6)
+    spread = np.sqrt(components.explained_variance_)
+    # directions in which training cells do not differ must not be blown up
+    spread = spread.clip(min=0.01 * spread.max())
     directions = torch.from_numpy((components.components_ / np.sqrt(spread)[:, None]).astype(np.float32))
     return directions.T @ (torch.randn(n_components, n_hidden) / n_components**0.5)
+
+
+def _varies(matrix: Matrix) -> bool:
+    """Whether any row differs from the first, which a decomposition needs."""
+    if sparse.issparse(matrix):
+        repeated = sparse.csr_matrix(np.ones((matrix.shape[0], 1), dtype=np.float32)) @ matrix[:1]
+        return bool(abs(matrix - repeated).max() > 1e-6 * abs(matrix).max())
+    return bool(np.ptp(matrix, axis=0).max() > 1e-6 * np.abs(matrix).max())
 
 
 def depth_of_rows(rows: Rows) -> Float[Tensor, " rows"]:

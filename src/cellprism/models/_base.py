@@ -22,6 +22,7 @@ from cellprism.modalities import Architecture, Modality
 from cellprism.models._inference import Inference
 from cellprism.models._registration import Registration, as_mudata, choose_modalities, logger
 from cellprism.models._saving import Saving
+from cellprism.models._training_cells import remember
 from cellprism.models._writing import Writing
 from cellprism.module import LatentModule
 from cellprism.objectives import Objective
@@ -140,6 +141,7 @@ class LatentModel(Inference, Writing, Saving, BaseModelClass):
     ) -> None:
         _show_log()
         self._register_data(mdata, registry)
+        self.measured_batches_: dict[str, list[int]] = {}
         self.seed_ = int(seed if seed is not None else settings.seed if settings.seed is not None else 0)
         names = list(self.registration.modalities)
         layout = layout or LatentLayout.split(names, n_shared=n_shared, n_private=n_private)
@@ -264,7 +266,7 @@ class LatentModel(Inference, Writing, Saving, BaseModelClass):
             with _seeded(self.seed_):
                 self._fit_statistics(dataset, training)
         self.train_indices_, self.validation_indices_ = training, validation
-        first_epoch = 0 if self.history_ is None else 1 + max(f.index.max() for f in self.history_.values())
+        first_epoch = _epochs_in(self.history_)
         interrupted = False
         try:
             with _seeded(self.seed_ + first_epoch):
@@ -275,7 +277,7 @@ class LatentModel(Inference, Writing, Saving, BaseModelClass):
                         schedule=schedule, optimisation=optimisation, first_epoch=first_epoch,
                     )  # fmt: skip
                     self._add_history(fitted.history)
-                    first_epoch = 1 + max(frame.index.max() for frame in fitted.history.values())
+                    first_epoch = _epochs_in(self.history_)
                     interrupted = fitted.interrupted
                     if interrupted:
                         break
@@ -288,7 +290,7 @@ class LatentModel(Inference, Writing, Saving, BaseModelClass):
 
     def _finish(self, dataset: CellDataset, training: np.ndarray) -> None:
         self.is_trained_ = True
-        self._describe_training_cells(dataset, training)
+        remember(self, dataset, training)
 
     def _fit_statistics(self, dataset: CellDataset, training: np.ndarray) -> None:
         self.measured_batches_ = {}
@@ -312,6 +314,11 @@ class LatentModel(Inference, Writing, Saving, BaseModelClass):
                 f"This {type(self).__name__} was loaded without data. Load it with load(path, mdata), or pass mdata=..."
             )
         return self._dataset
+
+
+def _epochs_in(history: dict[str, pd.DataFrame] | None) -> int:
+    """Epochs that a history holds; a stage that was interrupted in its first epoch has none."""
+    return max((1 + int(curve.index.max()) for curve in (history or {}).values()), default=0)
 
 
 def _split(

@@ -1,5 +1,6 @@
 """Cross-modal autoencoders: one per modality, aligned in a shared block."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -16,8 +17,10 @@ from cellprism.objectives import (
     Classifier,
     Critic,
     CrossReconstruction,
+    Decorrelation,
     JointReconstruction,
     KLDivergence,
+    MatchedReconstruction,
     Objective,
     Reconstruction,
     SharedReconstruction,
@@ -32,8 +35,9 @@ class CrossModalVAE(LatentModel):
     data, is logged, and can be replaced by ``objectives=``:
 
     - pairs: a contrastive anchor, reconstruction of each modality from the other, and a joint posterior;
-    - labels: one classifier for all modalities;
-    - cells that lack a modality: a critic, conditioned on the labels where there are any.
+    - labels: one classifier for all modalities, and where cells lack a modality, reconstruction of each modality
+      from cells of the same class;
+    - neither for some cells: a critic, which matches distributions, conditioned on markers where there are any.
 
     Parameters
     ----------
@@ -50,7 +54,8 @@ class CrossModalVAE(LatentModel):
     dropout_rate
         Share of hidden units of the encoders dropped in training.
     input_dropout_rate
-        Share of measured values hidden from the encoders in training.
+        Share of measured values hidden from the encoders in training; less for a modality with under 1,000
+        features, in proportion.
     layout
         The latent space, instead of the widths.
     objectives
@@ -78,9 +83,9 @@ class CrossModalVAE(LatentModel):
         n_shared: int = 32,
         n_private: int | dict[str, int] = 8,
         n_hidden: int = 128,
-        n_layers: int = 2,
-        dropout_rate: float = 0.1,
-        input_dropout_rate: float = 0.0,
+        n_layers: int = 1,
+        dropout_rate: float = 0.2,
+        input_dropout_rate: float = 0.5,
         layout: LatentLayout | None = None,
         objectives: Sequence[Objective] | None = None,
         seed: int | None = None,
@@ -116,14 +121,22 @@ class CrossModalVAE(LatentModel):
         chosen: list[Objective] = [Reconstruction(), SharedReconstruction(), KLDivergence()]
         dataset = self._require_dataset()
         names = list(self.registration.modalities)
+        if any(self.layout.private_of(name) for name in names):
+            chosen.append(Decorrelation())
         is_observed = np.stack([dataset.is_observed(name) for name in names])
         if (is_observed.sum(0) > 1).any():
             chosen += [CrossReconstruction(), JointReconstruction(), Anchor()]
         if self.label_categories:
             chosen.append(Classifier())
         if len(names) > 1 and not is_observed.all():
-            chosen.append(Critic(condition="labels" if self.label_categories else None))
+            chosen += self._objectives_without_pairs()
         return tuple(chosen)
+
+    def _objectives_without_pairs(self) -> list[Objective]:
+        """What aligns cells that lack a modality: labels if there are any, else markers, else distributions alone."""
+        if self.label_categories:
+            return [MatchedReconstruction()]
+        return [Critic(condition="marker" if self.registration.marker_keys else None)]
 
     def _stages(self, pretrain: str | None, freeze: bool) -> list[Stage]:
         names = tuple(self.registration.modalities)
@@ -152,17 +165,18 @@ class CrossModalVAE(LatentModel):
         validation_size: float = 0.1,
         pretrain: str | None = None,
         freeze: bool = True,
-        learning_rate: float = 1e-3,
-        weight_decay: float = 1e-4,
+        learning_rate: float = 2e-3,
+        weight_decay: float = 1e-2,
         enable_progress_bar: bool = True,
         callbacks: Sequence[Callback] = (),
     ) -> None:
-        """Train; the weights kept are those with the best held-out loss.
+        """Train; a run that is cut short keeps the weights with the best held-out loss, a whole one its last.
 
         Parameters
         ----------
         max_epochs
-            Epochs at most; by default fewer the more cells there are (400 up to 20,000 cells).
+            Epochs at most, over which the learning rate falls to zero; by default 20, or more for few cells, so
+            that there are at least 250 steps.
         batch_size
             Cells a minibatch.
         accelerator, devices, precision
@@ -182,7 +196,7 @@ class CrossModalVAE(LatentModel):
         freeze
             Do not change the pretrained modality while the others are matched to it.
         learning_rate
-            Step size of AdamW.
+            Largest step size of AdamW.
         weight_decay
             Decay of weights.
         enable_progress_bar
@@ -197,7 +211,7 @@ class CrossModalVAE(LatentModel):
             weights are kept.
         """
         schedule = Schedule(
-            max_epochs=max_epochs or default_epochs(len(self._require_dataset())),
+            max_epochs=max_epochs or default_epochs(len(self._require_dataset()), batch_size),
             batch_size=batch_size,
             patience=patience if early_stopping else None,
             seed=self.seed_,
@@ -217,6 +231,7 @@ class CrossModalVAE(LatentModel):
         )
 
 
-def default_epochs(n_cells: int) -> int:
-    """Fewer epochs the more cells there are, as scvi-tools does: 400 up to 20,000 cells."""
-    return max(1, min(400, round(400 * 20_000 / max(1, n_cells))))
+def default_epochs(n_cells: int, batch_size: int) -> int:
+    """Twenty passes over the cells, or more where that is less than 250 steps."""
+    n_steps = math.ceil(n_cells / batch_size)
+    return max(20, math.ceil(250 / n_steps))

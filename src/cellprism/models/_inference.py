@@ -8,7 +8,6 @@ import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData
-from sklearn.linear_model import Ridge
 
 from cellprism import _keys
 from cellprism.data import CellDataset, closest
@@ -286,7 +285,7 @@ class Inference:
         library_size: float | None,
         n_samples: int,
     ) -> Decoding:
-        if fill not in (*FILLS, "own"):
+        if fill not in (FILLS if target not in sources else ("own",)):
             raise ValueError(f"fill is {fill!r}; expected one of {', '.join(map(repr, FILLS))}.")
         if library_size is not None and not library_size > 0:
             raise ValueError(f"library_size is {library_size}; expected a positive number.")
@@ -306,6 +305,8 @@ class Inference:
             return None
         known = self.batch_categories
         names = [asked] if isinstance(asked, str) or not isinstance(asked, Sequence) else list(asked)
+        if not names:
+            raise ValueError("transform_batch is empty; expected a batch, several, or None for each cell's own.")
         for name in names:
             if str(name) not in known:
                 raise ValueError(f"transform_batch names {name!r}, which is not a batch. {closest(name, known)}")
@@ -359,16 +360,3 @@ class Inference:
             own = query.mdata.mod[modality].obs.reindex(obs.index)
             obs = obs.join(own[[column for column in own.columns if column not in obs.columns]])
         return obs
-
-    def _describe_training_cells(self: "LatentModel", dataset: CellDataset, training: np.ndarray) -> None:
-        """Remember the training cells' latents in mean and spread, for ``fill``, and how depth follows from them."""
-        for modality in self.registration.modalities:
-            cells = training[dataset.is_observed(modality)[training]]
-            query = Query(self._adata, dataset, cells, DEFAULT_BATCH_SIZE)
-            latents = {b: self._latents(query, b, (modality,))[0] for b in self.layout.blocks_of(modality)}
-            self.module.sources[modality].set_typical(torch.from_numpy(np.concatenate(list(latents.values()), axis=1)))
-            batches = self.module.one_hot(dataset.batch_codes[cells]).numpy()
-            shared = [latents[block] for block in self.layout.shared_of(modality)]
-            depth = self.module.coders[modality].depth(dataset.rows_of(modality, cells).to(self.module.device))
-            fitted = Ridge().fit(np.concatenate([*shared, batches], axis=1), np.log(depth.cpu().numpy()))
-            self.module.expected_depths[modality].set(float(fitted.intercept_), torch.from_numpy(fitted.coef_))

@@ -1,6 +1,7 @@
 """Models on disk: weights and plain values, never code."""
 
 import pickle
+import warnings
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -133,7 +134,9 @@ def _read(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist. Give the folder that save() wrote.")
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about files of others, which are refused below
+            saved = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, ValueError, KeyError, OSError) as error:
         raise ValueError(
             f"{path} cannot be read as a cellprism model: it is damaged, cut short, or holds something else "

@@ -24,14 +24,17 @@ class ExpectedDepth(nn.Module):
         super().__init__()
         self.register_buffer("intercept", torch.zeros(()))
         self.register_buffer("slopes", torch.zeros(width + n_batches))
+        self.register_buffer("log_range", torch.tensor([-torch.inf, torch.inf]))
 
-    def set(self, intercept: float, slopes: Float[Tensor, " inputs"]) -> None:
-        """Keep a fitted model."""
+    def set(self, intercept: float, slopes: Float[Tensor, " inputs"], low: float, high: float) -> None:
+        """Keep a fitted model, and the range of log depths outside which it is not believed."""
         self.intercept.fill_(intercept)
         self.slopes.copy_(slopes)
+        self.log_range.copy_(torch.tensor([low, high]))
 
     def forward(
         self, latent: Float[Tensor, "cells width"], batches: Float[Tensor, "cells batches"]
     ) -> Float[Tensor, " cells"]:
         """Give the expected depth."""
-        return (self.intercept + torch.cat([latent, batches], dim=1) @ self.slopes).exp()
+        log_depth = self.intercept + torch.cat([latent, batches], dim=1) @ self.slopes
+        return log_depth.clamp(self.log_range[0], self.log_range[1]).exp()

@@ -8,18 +8,22 @@ from cellprism.objectives._prior import KLDivergence
 from cellprism.objectives._reconstruction import (
     CrossReconstruction,
     JointReconstruction,
+    MatchedReconstruction,
     Reconstruction,
     SharedReconstruction,
 )
+from cellprism.objectives._separation import Decorrelation
 
 __all__ = [
     "Anchor",
     "Classifier",
     "Critic",
     "CrossReconstruction",
+    "Decorrelation",
     "Dimensions",
     "JointReconstruction",
     "KLDivergence",
+    "MatchedReconstruction",
     "Objective",
     "Reconstruction",
     "SharedReconstruction",

@@ -54,6 +54,7 @@ class Critic(Objective):
     :math:`L_2` of :cite:t:`yang2021`; :cite:t:`goodfellow2014`.
     """
 
+    weight: float = 0.1
     divergence: Literal["jensen_shannon", "least_squares"] = "jensen_shannon"
     condition: Literal["labels", "marker"] | None = None
     n_steps: int = 1

@@ -28,12 +28,15 @@ class Anchor(Objective):
 
     with :math:`P` the cells of the batch measured in both modalities (``"l2"``: the squared norm); zero where the
     two views coincide. ``"contrastive"`` asks each cell to find its partner among the pairs of the batch by
-    cosine similarity and a learnt temperature :math:`\tau` :cite:p:`oord2018`,
+    cosine similarity and a temperature :math:`\tau` :cite:p:`oord2018`,
 
     .. math:: -\frac{1}{2|P|} \sum_{i \in P} \log \frac{e^{s_{ii} / \tau}}{\sum_{j \in P} e^{s_{ij} / \tau}}
               + \log \frac{e^{s_{ii} / \tau}}{\sum_{j \in P} e^{s_{ji} / \tau}}
 
-    Nothing where no cell of the batch is paired.
+    Latents are draws from the posteriors, whose noise keeps the encoders from telling cells apart by what is not
+    in the data. Candidates are the pairs of the same experimental batch: across batches, the batch alone would
+    tell most of them apart, and the encoders would write it into the shared block. Nothing where no cell of the
+    batch is paired.
 
     Parameters
     ----------
@@ -43,6 +46,8 @@ class Anchor(Objective):
         Share of the epochs over which the weight rises from 0.
     distance
         ``"contrastive"``, ``"l1"`` or ``"l2"``.
+    temperature
+        Of ``"contrastive"``; ``None`` learns it, between 0.01 and 1.
     block
         Block to compare; both modalities must see it.
 
@@ -51,6 +56,7 @@ class Anchor(Objective):
     Supervision term of :cite:t:`yang2021`.
     """
 
+    weight: float = 10.0
     distance: Literal["contrastive", "l1", "l2"] = "contrastive"
     temperature: float | None = 0.3
     block: str = SHARED
@@ -75,9 +81,6 @@ class Anchor(Objective):
             if len(in_first):
                 a = outputs.samples[first, self.block][in_first]
                 b = outputs.samples[second, self.block][in_second]
-                if os.environ.get('MU'):
-                    a = outputs.posteriors[first, self.block].mean[in_first]
-                    b = outputs.posteriors[second, self.block].mean[in_second]
                 strata = outputs.batch.batch_codes[outputs.batch.observed[first].cells[in_first]]
                 losses[f"{first}_{second}"] = self._distance(a, b, strata, network)
         return losses
@@ -105,15 +108,11 @@ class _Temperature(nn.Module):
         return self.raw.clamp(math.log(0.01), 0.0)
 
 
-import os
 def contrastive(
     first: Latent, second: Latent, strata: Int[Tensor, " pairs"], log_temperature: Float[Tensor, ""]
 ) -> Float[Tensor, ""]:
     """Cross-entropy of finding the partner among the pairs of the same stratum, both ways averaged."""
-    if os.environ.get('SIM')=='cos':
-        similarity = F.normalize(first, dim=1) @ F.normalize(second, dim=1).T
-    else:
-        similarity = -torch.cdist(first,second).square()/first.shape[1]/10
+    similarity = F.normalize(first, dim=1) @ F.normalize(second, dim=1).T
     logits = similarity * torch.exp(-log_temperature)
     logits = logits.masked_fill(strata[:, None] != strata[None, :], float("-inf"))
     partner = torch.arange(len(first), device=first.device)

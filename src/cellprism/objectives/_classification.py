@@ -39,6 +39,7 @@ class Classifier(Objective):
     The simple model :math:`p(Y \mid Z)` of :cite:t:`yang2021`.
     """
 
+    weight: float = 10.0
     block: str = SHARED
     label_smoothing: float = 0.0
 

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from cellprism.objectives._base import Objective
+from cellprism.objectives._base import Dimensions, Objective
 
 if TYPE_CHECKING:
     from cellprism.module import Outputs
@@ -129,3 +130,55 @@ class JointReconstruction(Objective):
                 latent = outputs.joint_latent(modality, rows)
                 losses[modality] = -outputs.score(modality, "full", latent, rows).mean()
         return losses
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchedReconstruction(Objective):
+    r"""Negative log-likelihood of one modality's cells from the shared latents of other cells of the same class.
+
+    .. math:: \frac{1}{|b| \, p_b} \sum_{i \in b} -\log p(x_i^{(b)} \mid z_{S,j}^{(a)}), \qquad y_j = y_i
+
+    with *j* drawn among the batch's cells of modality *a* that have the label of *i*. Two modalities tell a class
+    with unequal certainty; a decoder that has only seen its own modality's latents is led astray by the other's.
+    This term shows it both. It moves decoders only: no gradient reaches the encoders, which would otherwise lose
+    what differs within a class. Nothing where no label is known in two modalities.
+
+    Parameters
+    ----------
+    weight
+        Multiplies the term; unit: nats per feature.
+    warmup
+        Share of the epochs over which the weight rises from 0.
+    """
+
+    name: ClassVar[str] = "matched_reconstruction"
+
+    def build(self, dimensions: Dimensions) -> nn.Module:
+        """Build nothing; make sure that there are labels."""
+        if not dimensions.n_classes:
+            raise ValueError(
+                "MatchedReconstruction needs labels; register them with setup_mudata(..., labels_key=...)."
+            )
+        return nn.Module()
+
+    def terms(self, outputs: "Outputs", network: nn.Module) -> dict[str, Float[Tensor, ""]]:
+        """Give the loss per source and target."""
+        losses = {}
+        for source in outputs.batch.observed:
+            for target in outputs.batch.observed:
+                in_source, in_target = _same_class(outputs, source, target)
+                if source != target and len(in_source):
+                    latent = outputs.foreign_latent(source, target, in_source).detach()
+                    losses[f"{source}_to_{target}"] = -outputs.score(target, "shared", latent, in_target).mean()
+        return losses
+
+
+def _same_class(outputs: "Outputs", source: str, target: str) -> tuple[Int[Tensor, " rows"], Int[Tensor, " rows"]]:
+    """For each labelled row of the target, in order, a random row of the source with its label, where there is one."""
+    labels = outputs.batch.labels
+    of_source, of_target = (labels[outputs.batch.observed[m].cells] for m in (source, target))
+    agrees = (of_target[:, None] == of_source[None, :]) & (of_target >= 0)[:, None]
+    has_match = torch.nonzero(agrees.any(1)).flatten()
+    if not len(has_match):
+        return has_match, has_match
+    return torch.multinomial(agrees[has_match].float(), 1).flatten(), has_match

@@ -1,5 +1,6 @@
 """What happens between epochs: stopping early, keeping the best weights, showing progress."""
 
+import math
 from typing import Any
 
 import torch
@@ -18,7 +19,10 @@ class CloseCurves(Callback):
 
 
 class KeepBest(Callback):
-    """Keep the weights with the lowest held-out loss, and stop when it has not improved for a while.
+    """Remember the weights with the lowest held-out loss, and stop when it has not improved for a while.
+
+    A run that reaches the end of its schedule, where steps have become small, keeps its last weights; one that is
+    cut short goes back to its best.
 
     Parameters
     ----------
@@ -30,20 +34,24 @@ class KeepBest(Callback):
         self.patience = patience
         self.best_loss = float("inf")
         self.best_epoch = -1
+        self.n_scored = 0
         self.best_weights: dict[str, torch.Tensor] | None = None
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: TrainingPlan) -> None:  # type: ignore[override]
         """Compare this epoch with the best one."""
         loss = pl_module.curves.last("validation_loss")
+        if math.isnan(loss):
+            return
+        self.n_scored += 1
         if loss < self.best_loss:
             self.best_loss, self.best_epoch = loss, trainer.current_epoch
             self.best_weights = {k: v.detach().clone() for k, v in pl_module.module.state_dict().items()}
         elif self.patience is not None and trainer.current_epoch - self.best_epoch >= self.patience:
             trainer.should_stop = True
 
-    def restore(self, plan: TrainingPlan) -> None:
-        """Put the best weights back, if any epoch was scored."""
-        if self.best_weights is not None:
+    def restore(self, plan: TrainingPlan, n_epochs: int) -> None:
+        """Put the best weights back, unless all ``n_epochs`` epochs were run or none was scored."""
+        if self.best_weights is not None and self.n_scored < n_epochs:
             plan.module.load_state_dict(self.best_weights)
 
 

@@ -81,7 +81,7 @@ def fit_stage(
     optimisation: Optimisation,
     first_epoch: int = 0,
 ) -> Fitted:
-    """Train one stage; the weights left in the module are those with the best held-out loss.
+    """Train one stage; cut short, by early stopping or otherwise, it leaves the weights with the best held-out loss.
 
     Parameters
     ----------
@@ -106,9 +106,15 @@ def fit_stage(
         If a term or the gradient is not finite; the best weights are kept.
     """
     plan = TrainingPlan(module, stage, optimisation=optimisation, max_epochs=schedule.max_epochs)
-    for modality in stage.frozen:
-        module.coders[modality].requires_grad_(False)
-        module.sources[modality].requires_grad_(False)
+    frozen = [
+        parameter
+        for modality in stage.frozen
+        for part in (module.coders[modality], module.sources[modality])
+        for parameter in part.parameters()
+        if parameter.requires_grad
+    ]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
     keeper = KeepBest(schedule.patience)
     loaders = [
         cell_loader(dataset, cells, batch_size=schedule.batch_size, shuffle=shuffle, seed=schedule.seed)
@@ -119,8 +125,9 @@ def fit_stage(
     try:
         interrupted = _run(trainer, plan, loaders)
     finally:
-        keeper.restore(plan)
-        module.requires_grad_(True)
+        keeper.restore(plan, schedule.max_epochs)
+        for parameter in frozen:
+            parameter.requires_grad_(True)
         module.to(trainer.strategy.root_device)
         module.eval()
     return Fitted(plan.curves.frames(first_epoch), interrupted)

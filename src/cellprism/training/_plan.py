@@ -173,7 +173,8 @@ class TrainingPlan(LightningModule):
         name, value = next((n, v) for n, v in report.items() if not torch.isfinite(v))
         term = max((t.name for t in self.terms if name.startswith(f"{t.name}_")), key=len)
         about = name.removeprefix(f"{term}_")
-        raise FloatingPointError(self._stopped(f"objective {term!r} of {about!r}", str(float(value)), batch_index))
+        found = str(float(value.detach()))
+        raise FloatingPointError(self._stopped(f"objective {term!r} of {about!r}", found, batch_index))
 
     def _stopped(self, what: str, value: str, batch_index: int) -> str:
         return (

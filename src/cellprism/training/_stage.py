@@ -43,7 +43,7 @@ class Optimisation:
         Gradients are scaled down to this norm.
     """
 
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     critic_learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
+    weight_decay: float = 1e-2
     max_gradient_norm: float = 10.0
