@@ -181,7 +181,7 @@ def test_ignored_pairs_are_no_pairs_to_the_model_but_are_scored(run, data):
     status, out, err = run(data, "--labels", "cell_type", "--ignore-pairs")
     assert status == 0
     assert "Anchor" not in err
-    assert "Critic" in err
+    assert "MatchedReconstruction" in err
     assert "FOSCTTM" in out
 
 

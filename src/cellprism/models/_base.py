@@ -146,6 +146,7 @@ class LatentModel(Inference, Writing, Saving, BaseModelClass):
         names = list(self.registration.modalities)
         layout = layout or LatentLayout.split(names, n_shared=n_shared, n_private=n_private)
         layout.check(names)
+        self._layout = layout
         chosen = tuple(objectives) if objectives is not None else self._default_objectives()
         self.init_params_ = {
             "architecture": architecture.to_plain(),
@@ -194,7 +195,7 @@ class LatentModel(Inference, Writing, Saving, BaseModelClass):
     @property
     def layout(self) -> LatentLayout:
         """The latent space."""
-        return self.module.layout
+        return self._layout
 
     @property
     def objectives(self) -> tuple[Objective, ...]:

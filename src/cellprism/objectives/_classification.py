@@ -39,7 +39,7 @@ class Classifier(Objective):
     The simple model :math:`p(Y \mid Z)` of :cite:t:`yang2021`.
     """
 
-    weight: float = 10.0
+    weight: float = 30.0
     block: str = SHARED
     label_smoothing: float = 0.0
 
