@@ -54,18 +54,14 @@ def _depth_inputs(
     return np.concatenate([*shared, batches], axis=1)
 
 
-def _latents(
-    model: "LatentModel", dataset: "CellDataset", cells: np.ndarray, source: str, block: str
-) -> np.ndarray:
+def _latents(model: "LatentModel", dataset: "CellDataset", cells: np.ndarray, source: str, block: str) -> np.ndarray:
     """Posterior means; the prior's where the source does not see the block."""
     if source not in model.layout[block].modalities:
         return np.zeros((len(cells), model.layout[block].width), dtype=np.float32)
     return model._latents(Query(model._adata, dataset, cells, BATCH_SIZE), block, (source,))[0]
 
 
-def _partners(
-    dataset: "CellDataset", cells: np.ndarray, training: np.ndarray, source: str, seed: int
-) -> np.ndarray:
+def _partners(dataset: "CellDataset", cells: np.ndarray, training: np.ndarray, source: str, seed: int) -> np.ndarray:
     """The cell itself where it was measured in the source, else a random training cell with its label, else -1."""
     has_source = dataset.is_observed(source)
     labels = dataset.labels.cpu().numpy()
