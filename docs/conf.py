@@ -119,8 +119,11 @@ def is_own(member: object) -> bool:
 
 
 def skip_foreign_members(_app, _what, _name, member, skip, _options):
-    """Leave out of a class page what the class inherits from other packages, and its plain fields."""
-    return skip or not is_own(member)
+    """Leave out of a class page what the class inherits from other packages, and its plain fields.
+
+    ``None`` leaves the choice to Sphinx, which leaves out private members; ``False`` would keep them.
+    """
+    return True if skip or not is_own(member) else None
 
 
 def resolve_private_path(app, env, node, contnode):
