@@ -4,13 +4,9 @@ import json
 import logging
 import weakref
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import numpy as np
-import pandas as pd
-import torch
 from anndata import AnnData
 from mudata import MuData
 from scvi import settings
@@ -22,14 +18,14 @@ from cellprism.modalities import Architecture, Modality
 from cellprism.models._inference import Inference
 from cellprism.models._registration import Registration, as_mudata, choose_modalities, logger
 from cellprism.models._saving import Saving
-from cellprism.models._training_cells import remember
+from cellprism.models._training import Training, seeded
 from cellprism.models._writing import Writing
 from cellprism.module import LatentModule
 from cellprism.objectives import Objective
-from cellprism.training import Optimisation, Schedule, Stage, fit_stage
+from cellprism.training import Stage
 
 
-class LatentModel(Inference, Writing, Saving, BaseModelClass):
+class LatentModel(Training, Inference, Writing, Saving, BaseModelClass):
     """A model that is a recipe: modalities, a layout, objectives and stages.
 
     Named models subclass it and say which objectives and stages they use by default.
@@ -154,7 +150,7 @@ class LatentModel(Inference, Writing, Saving, BaseModelClass):
             "objectives": [objective.to_plain() for objective in chosen],
             "seed": self.seed_,
         }
-        with _seeded(self.seed_):
+        with seeded(self.seed_):
             self.module = LatentModule(
                 self.registration.modalities,
                 {name: tuple(self._state(f"modality {name}")["shape"]) for name in names},
@@ -245,69 +241,9 @@ class LatentModel(Inference, Writing, Saving, BaseModelClass):
             for second in names[position + 1 :]
         ]
 
-    # ---- training
-
     @abstractmethod
     def _stages(self, pretrain: str | None, freeze: bool) -> list[Stage]:
         """Phases of training."""
-
-    def _train(
-        self,
-        stages: list[Stage],
-        *,
-        train_indices: Sequence[int] | np.ndarray | None,
-        validation_indices: Sequence[int] | np.ndarray | None,
-        validation_size: float,
-        schedule: Schedule,
-        optimisation: Optimisation,
-    ) -> None:
-        dataset = self._require_dataset()
-        training, validation = _split(len(dataset), train_indices, validation_indices, validation_size, self.seed_)
-        if not self.is_trained_:
-            with _seeded(self.seed_):
-                self._fit_statistics(dataset, training)
-        self.train_indices_, self.validation_indices_ = training, validation
-        first_epoch = _epochs_in(self.history_)
-        interrupted = False
-        try:
-            with _seeded(self.seed_ + first_epoch):
-                for stage in stages:
-                    parts = [_with_any(dataset, cells, stage.modalities) for cells in (training, validation)]
-                    fitted = fit_stage(
-                        self.module, dataset, stage, training=parts[0], validation=parts[1],
-                        schedule=schedule, optimisation=optimisation, first_epoch=first_epoch,
-                    )  # fmt: skip
-                    self._add_history(fitted.history)
-                    first_epoch = _epochs_in(self.history_)
-                    interrupted = fitted.interrupted
-                    if interrupted:
-                        break
-        except FloatingPointError:
-            self._finish(dataset, training)
-            raise
-        self._finish(dataset, training)
-        if interrupted:
-            logger.warning("Training was interrupted; the model keeps the best weights so far and can be used.")
-
-    def _finish(self, dataset: CellDataset, training: np.ndarray) -> None:
-        self.is_trained_ = True
-        remember(self, dataset, training)
-
-    def _fit_statistics(self, dataset: CellDataset, training: np.ndarray) -> None:
-        self.measured_batches_ = {}
-        for name in self.registration.modalities:
-            rows = dataset.rows_of(name, training)
-            if not len(rows):
-                raise ValueError(f"None of the {len(training)} training cells was measured in {name!r}. Choose others.")
-            self.module.coders[name].fit_statistics(rows)
-            cells = training[dataset.is_observed(name)[training]]
-            self.measured_batches_[name] = sorted(set(dataset.batch_codes[cells].tolist()))
-
-    def _add_history(self, history: dict[str, pd.DataFrame]) -> None:
-        before = self.history_ or {}
-        self.history_ = before | {
-            name: pd.concat([before[name], frame]) if name in before else frame for name, frame in history.items()
-        }
 
     def _require_dataset(self) -> CellDataset:
         if self._dataset is None:
@@ -315,56 +251,6 @@ class LatentModel(Inference, Writing, Saving, BaseModelClass):
                 f"This {type(self).__name__} was loaded without data. Load it with load(path, mdata), or pass mdata=..."
             )
         return self._dataset
-
-
-def _epochs_in(history: dict[str, pd.DataFrame] | None) -> int:
-    """Epochs that a history holds; a stage that was interrupted in its first epoch has none."""
-    return max((1 + int(curve.index.max()) for curve in (history or {}).values()), default=0)
-
-
-def _split(
-    n_cells: int,
-    training: Sequence[int] | np.ndarray | None,
-    validation: Sequence[int] | np.ndarray | None,
-    size: float,
-    seed: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Cells to learn from, and cells to stop by; too few cells to spare give none to stop by."""
-    chosen = np.arange(n_cells) if training is None else _rows(training, n_cells, "train_indices")
-    if validation is not None:
-        held_out = _rows(validation, n_cells, "validation_indices")
-        chosen = np.setdiff1d(chosen, held_out)
-    else:
-        n_held_out = round(size * len(chosen))
-        shuffled = np.random.default_rng(seed).permutation(chosen)
-        held_out = np.sort(shuffled[:n_held_out]) if n_held_out >= 8 else chosen[:0]
-        chosen = np.setdiff1d(chosen, held_out)
-    if len(chosen) < 2:
-        raise ValueError(f"There is {len(chosen)} cell to train on; expected at least 2.")
-    return chosen, held_out
-
-
-def _rows(indices: Sequence[int] | np.ndarray, n_cells: int, name: str) -> np.ndarray:
-    rows = np.asarray(indices)
-    rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(int)
-    if len(rows) and (rows.min() < 0 or rows.max() >= n_cells):
-        raise IndexError(f"{name} reaches from {rows.min()} to {rows.max()}; the data have rows 0 to {n_cells - 1}.")
-    return np.unique(rows)
-
-
-def _with_any(dataset: CellDataset, cells: np.ndarray, modalities: tuple[str, ...]) -> np.ndarray:
-    present = np.zeros(len(dataset), dtype=bool)
-    for modality in modalities:
-        present |= dataset.is_observed(modality)
-    return cells[present[cells]]
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Fix torch's random numbers inside the block, and leave the user's generator as it was."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
 
 
 def _plain_registry(registry: dict) -> dict:
