@@ -33,7 +33,7 @@ class Tables:
             lines += [
                 f"| {' | '.join([method, *row])} |" for method, row in zip(cells.index, cells.values, strict=True)
             ]
-            parts.append(f"### {table}: {setting}\n\n" + "\n".join(lines))
+            parts.append(f"## {table}: {setting}\n\n" + "\n".join(lines))
         return "\n\n".join(parts)
 
 
