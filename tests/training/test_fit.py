@@ -38,6 +38,26 @@ def test_a_last_batch_of_one_cell_is_no_special_case():
     np.testing.assert_allclose(one_by_one, model.get_latent_representation(), atol=1e-5)
 
 
+class _Modes(Callback):
+    """Note whether every network is in training mode, by kind of batch."""
+
+    def __init__(self) -> None:
+        self.seen: set[tuple[str, bool]] = set()
+
+    def on_train_batch_start(self, trainer, pl_module, *_) -> None:
+        self.seen.add(("training", all(part.training for part in pl_module.module.modules())))
+
+    def on_validation_batch_start(self, trainer, pl_module, *_) -> None:
+        self.seen.add(("held out", any(part.training for part in pl_module.module.modules())))
+
+
+def test_dropout_and_draws_are_on_in_training_and_off_for_held_out_cells_and_afterwards():
+    model, modes = model_of(), _Modes()
+    model.train(max_epochs=3, validation_size=0.25, callbacks=[modes], **QUIET)
+    assert modes.seen == {("training", True), ("held out", False)}
+    assert not any(part.training for part in model.module.modules())
+
+
 def test_batches_of_one_cell_train():
     model = model_of(simulate(6))
     model.train(max_epochs=1, batch_size=1, **QUIET)
