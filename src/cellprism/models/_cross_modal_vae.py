@@ -20,6 +20,7 @@ from cellprism.objectives import (
     Decorrelation,
     JointReconstruction,
     KLDivergence,
+    LabelAnchor,
     MatchedReconstruction,
     Objective,
     Reconstruction,
@@ -35,8 +36,8 @@ class CrossModalVAE(LatentModel):
     data, is logged, and can be replaced by ``objectives=``:
 
     - pairs: a contrastive anchor, reconstruction of each modality from the other, and a joint posterior;
-    - labels: one classifier for all modalities, and where cells lack a modality, reconstruction of each modality
-      from cells of the same class;
+    - labels: one classifier and a label anchor for all modalities, and where cells lack a modality, reconstruction of each
+      modality from cells of the same class;
     - neither for some cells: a critic, which matches distributions, conditioned on markers where there are any.
 
     Parameters
@@ -128,6 +129,7 @@ class CrossModalVAE(LatentModel):
             chosen += [CrossReconstruction(), JointReconstruction(), Anchor()]
         if self.label_categories:
             chosen.append(Classifier())
+            chosen += [LabelAnchor()] if len(names) > 1 else []
         if len(names) > 1 and not is_observed.all():
             chosen += self._objectives_without_pairs()
         return tuple(chosen)

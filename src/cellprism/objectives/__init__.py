@@ -4,6 +4,7 @@ from cellprism.objectives._adversarial import Critic
 from cellprism.objectives._anchor import Anchor
 from cellprism.objectives._base import Dimensions, Objective
 from cellprism.objectives._classification import Classifier
+from cellprism.objectives._label_anchor import LabelAnchor
 from cellprism.objectives._prior import KLDivergence
 from cellprism.objectives._reconstruction import (
     CrossReconstruction,
@@ -23,6 +24,7 @@ __all__ = [
     "Dimensions",
     "JointReconstruction",
     "KLDivergence",
+    "LabelAnchor",
     "MatchedReconstruction",
     "Objective",
     "Reconstruction",
