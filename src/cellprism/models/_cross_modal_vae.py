@@ -36,8 +36,8 @@ class CrossModalVAE(LatentModel):
     data, is logged, and can be replaced by ``objectives=``:
 
     - pairs: a contrastive anchor, reconstruction of each modality from the other, and a joint posterior;
-    - labels: one classifier and a label anchor for all modalities, and where cells lack a modality, reconstruction of each
-      modality from cells of the same class;
+    - labels: one classifier and a label anchor for all modalities, and where cells lack a modality, reconstruction of
+      each modality from cells of the same class;
     - neither for some cells: a critic, which matches distributions, conditioned on markers where there are any.
 
     Parameters
