@@ -1,0 +1,13 @@
+"""Names of the slots that images, masks and what is measured of them are kept in."""
+
+IMAGE = "image"
+"""``.obsm`` key of images, (cells, channels, height, width)."""
+
+MASK = "mask"
+"""``.obsm`` key of foreground masks, (cells, 1, height, width)."""
+
+SPATIAL = "spatial"
+"""``.obsm`` key of x and y on the field of view, as in squidpy."""
+
+CHANNELS = "channels"
+"""``.uns`` key of the names of the channels."""
