@@ -10,11 +10,14 @@ from torch.nn import functional as F
 
 from cellprism.data import Batch
 from cellprism.latents import Amortised, LatentLayout, Posterior, product_of_experts
-from cellprism.modalities import Architecture, Coder, Modality
+from cellprism.modalities import Architecture, Coder, Covariates, Modality
 from cellprism.nn import ExpectedDepth, Likelihood, NamedModules
 from cellprism.objectives import Dimensions, Objective
 
 Latent = Float[Tensor, "rows width"]
+
+N_DRAWS = 8
+"""Random numbers a cell that augmentation may use."""
 
 
 class LatentModule(nn.Module):
@@ -88,6 +91,11 @@ class LatentModule(nn.Module):
                 posteriors[modality, block] = posterior
         return posteriors
 
+    def augment(self, batch: Batch) -> Batch:
+        """Change measurements in training as biology may, all modalities of a cell in the same way."""
+        draws = torch.rand(batch.n_cells, N_DRAWS, device=batch.cells.device)
+        return batch.map_rows(lambda modality, o: self.coders[modality].augment(o.rows, draws[o.cells]))
+
     def draw(self, posterior: Posterior) -> Latent:
         """Draw in training; take the mean otherwise."""
         return posterior.sample() if self.training else posterior.mean
@@ -96,17 +104,10 @@ class LatentModule(nn.Module):
         """Names of a modality's decoders."""
         return tuple(_path_widths(self.layout, modality))
 
-    def decode(
-        self,
-        modality: str,
-        path: str,
-        latent: Latent,
-        batches: Float[Tensor, "rows batches"],
-        depth: Float[Tensor, " rows"],
-    ) -> Likelihood:
+    def decode(self, modality: str, path: str, latent: Latent, covariates: Covariates) -> Likelihood:
         """Distribution of a measurement given latents; ``"shared"`` is ``"full"`` where nothing is private."""
         path = path if path in self.paths(modality) else "full"
-        return self.coders[modality].decode(path, latent, batches, depth)
+        return self.coders[modality].decode(path, latent, covariates)
 
     def forward(self, batch: Batch) -> "Outputs":
         """Infer the latents of a batch, and draw them; outside training the mean stands for the draw."""
@@ -226,5 +227,5 @@ class Outputs:
         measured = observed.rows if is_whole else observed.rows.take(rows)
         cells = observed.cells if is_whole else observed.cells[rows]
         batches = self.module.one_hot(self.batch.batch_codes[cells])
-        likelihood = self.module.decode(modality, path, latent, batches, coder.depth(measured))
+        likelihood = self.module.decode(modality, path, latent, coder.covariates(measured, batches))
         return coder.log_likelihood(likelihood, measured) / coder.n_features

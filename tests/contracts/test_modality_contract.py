@@ -98,8 +98,8 @@ def latent(path: str, n_cells: int = N_CELLS) -> torch.Tensor:
 
 
 def score(coder: Coder, rows: Rows, path: str = "full") -> torch.Tensor:
-    depth = coder.depth(rows)
-    return coder.log_likelihood(coder.decode(path, latent(path, len(rows)), batches(len(rows)), depth), rows)
+    covariates = coder.covariates(rows, batches(len(rows)))
+    return coder.log_likelihood(coder.decode(path, latent(path, len(rows)), covariates), rows)
 
 
 def values_of(kind: Kind) -> np.ndarray:
@@ -146,7 +146,7 @@ def test_the_user_object_is_copied(kind):
 def test_every_decoder_gives_the_shape_of_a_measurement(kind):
     coder = kind.coder()
     for path in WIDTHS:
-        likelihood = coder.decode(path, latent(path), batches(), coder.depth(kind.read()))
+        likelihood = coder.decode(path, latent(path), coder.covariates(kind.read(), batches()))
         assert likelihood.mean.shape == values_of(kind).shape
         assert torch.isfinite(likelihood.mean).all()
 
@@ -168,7 +168,7 @@ def test_a_cell_is_encoded_and_scored_as_if_it_were_alone(kind):
     coder, rows = kind.coder(), kind.read()
     alone = rows.take(torch.tensor([5]))
     torch.testing.assert_close(coder.encode(alone, batches()[5:6]), coder.encode(rows, batches())[5:6])
-    own = coder.decode("full", latent("full")[5:6], batches()[5:6], coder.depth(alone))
+    own = coder.decode("full", latent("full")[5:6], coder.covariates(alone, batches()[5:6]))
     torch.testing.assert_close(coder.log_likelihood(own, alone), score(coder, rows)[5:6])
 
 
@@ -176,8 +176,7 @@ def test_batches_reach_encoder_and_decoder(kind):
     coder, rows = kind.coder(), kind.read()
     other = 1 - batches()
     assert not torch.allclose(coder.encode(rows, batches()), coder.encode(rows, other))
-    depth = coder.depth(rows)
-    first, second = (coder.decode("full", latent("full"), b, depth).mean for b in (batches(), other))
+    first, second = (coder.decode("full", latent("full"), coder.covariates(rows, b)).mean for b in (batches(), other))
     assert not torch.allclose(first, second)
 
 

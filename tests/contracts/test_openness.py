@@ -85,8 +85,10 @@ def test_a_foreign_array_where_toy_predictions_go_is_not_overwritten():
 
 
 def test_each_toy_is_one_file_that_no_engine_file_mentions():
+    source = REPOSITORY / "src" / "cellprism"
+    engine = [path for path in source.rglob("*.py") if path.relative_to(source).parts[0] not in ("pp", "tl", "pl")]
     for name in ("Profile", "Compactness", "PairedAutoencoder"):
-        found = [path for path in (REPOSITORY / "src").rglob("*.py") if name in path.read_text(encoding="utf-8")]
+        found = [path for path in engine if name in path.read_text(encoding="utf-8")]
         assert not found, f"{name} is spoken of in {found}"
 
 

@@ -6,7 +6,7 @@ import torch
 from tests.contracts.simulated import counts, factors, linear_features
 
 from cellprism.data import DenseRows
-from cellprism.modalities import Architecture, Counts, Features, Peaks
+from cellprism.modalities import Architecture, Counts, Covariates, Features, Peaks
 
 WIDTHS = {"full": 4, "shared": 2}
 SMALL = Architecture(n_hidden=8, n_layers=1, dropout_rate=0.0)
@@ -44,7 +44,7 @@ def test_expected_counts_sum_to_the_observed_total(raw):
     for likelihood in ("nb", "poisson"):
         coder = fitted(Counts(likelihood=likelihood), raw)
         rows = DenseRows.from_numpy(raw)
-        mean = coder.decode("full", torch.randn(20, 4), torch.ones(20, 1), coder.depth(rows)).mean
+        mean = coder.decode("full", torch.randn(20, 4), coder.covariates(rows, torch.ones(20, 1))).mean
         np.testing.assert_allclose(mean.sum(1).detach().numpy(), raw.sum(1), rtol=1e-4)
 
 
@@ -67,7 +67,7 @@ def test_binary_peaks_are_read_as_zero_and_one(raw):
 
 def test_detections_are_scored_whatever_their_number(raw):
     coder = fitted(Peaks(), raw)
-    likelihood = coder.decode("full", torch.randn(20, 4), torch.ones(20, 1), torch.full((20,), 5.0))
+    likelihood = coder.decode("full", torch.randn(20, 4), Covariates(torch.ones(20, 1), torch.full((20,), 5.0)))
     once = coder.log_likelihood(likelihood, DenseRows.from_numpy(np.float32(raw > 0)))
     torch.testing.assert_close(coder.log_likelihood(likelihood, DenseRows.from_numpy(raw)), once)
 
@@ -97,7 +97,7 @@ def test_data_that_never_vary_or_hardly_exist_are_no_special_case(modality, shap
     coder = fitted(modality, values)
     rows = DenseRows.from_numpy(values)
     assert torch.isfinite(coder.encode(rows, torch.ones(len(values), 1))).all()
-    likelihood = coder.decode("full", torch.randn(len(values), 4), torch.ones(len(values), 1), coder.depth(rows))
+    likelihood = coder.decode("full", torch.randn(len(values), 4), coder.covariates(rows, torch.ones(len(values), 1)))
     assert torch.isfinite(coder.log_likelihood(likelihood, rows)).all()
 
 

@@ -5,6 +5,7 @@ from mudata import MuData
 from tests.contracts.simulated import MOSAIC, simulate
 
 from cellprism import CrossModalVAE
+from cellprism.modalities import Covariates
 
 FILLS = ("shared", "mean", "sample", "donor")
 
@@ -86,7 +87,7 @@ def test_a_donor_lends_its_private_code(mosaic_model):
     latent = torch.from_numpy(np.concatenate([shared[row], private[distance.argmin()]])[None])
     code = torch.tensor([mosaic_model.batch_categories.index(mosaic_model.mdata.obs["batch"].iloc[row])])
     with torch.no_grad():
-        decoded = module.decode(target, "full", latent, module.one_hot(code), torch.ones(1)).mean
+        decoded = module.decode(target, "full", latent, Covariates(module.one_hot(code), torch.ones(1))).mean
     np.testing.assert_allclose(found[cell].X, decoded.numpy(), atol=1e-4)
 
 

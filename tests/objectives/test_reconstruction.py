@@ -6,6 +6,7 @@ from scipy import stats
 from tests.contracts.small_module import outputs_of, small_dataset, small_module
 
 from cellprism.latents import LatentLayout
+from cellprism.modalities import Covariates
 from cellprism.objectives import (
     CrossReconstruction,
     Dimensions,
@@ -23,7 +24,7 @@ def direct_loss(module, outputs, latent, path, rows=slice(None)) -> float:
     observed = outputs.batch.observed["protein"]
     batches = module.one_hot(outputs.batch.batch_codes[observed.cells[rows]])
     coder = module.coders["protein"]
-    decoded = coder.decode(path, latent, batches, torch.ones(len(latent)))
+    decoded = coder.decode(path, latent, Covariates(batches, torch.ones(len(latent))))
     values = (observed.rows.dense()[rows] - coder.location) / coder.unit
     scale = decoded.log_scale.exp().detach().numpy()
     log_density = stats.norm(decoded.standard_mean.detach().numpy(), scale).logpdf(values.numpy())

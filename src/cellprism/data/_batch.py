@@ -1,5 +1,6 @@
 """A minibatch: per modality the rows that were observed, and whose cells they are."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -72,6 +73,10 @@ class Batch:
     def only(self, modalities: tuple[str, ...]) -> Self:
         """Leave out what other modalities observed; the cells stay."""
         return replace(self, observed={m: o for m, o in self.observed.items() if m in modalities})
+
+    def map_rows(self, change: Callable[[str, Observed], Rows]) -> Self:
+        """Replace the rows of each modality; whose cells they are stays."""
+        return replace(self, observed={m: replace(o, rows=change(m, o)) for m, o in self.observed.items()})
 
     def to(self, device: torch.device | str) -> Self:
         """Move to a device."""

@@ -1,6 +1,6 @@
 """Kinds of measurement: how each is read, encoded, decoded, scored and written."""
 
-from cellprism.modalities._base import Architecture, Coder, Modality
+from cellprism.modalities._base import Architecture, Coder, Covariates, Modality
 from cellprism.modalities._counts import Counts
 from cellprism.modalities._features import Features
 from cellprism.modalities._inference import infer_modality
@@ -11,6 +11,7 @@ __all__ = [
     "Architecture",
     "Coder",
     "Counts",
+    "Covariates",
     "Features",
     "Modality",
     "Peaks",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from cellprism._record import Record
@@ -45,6 +45,26 @@ class Architecture(Record):
                 raise ValueError(f"{name} is {getattr(self, name)}; expected at least 0 and below 1.")
 
 
+@dataclass(frozen=True)
+class Covariates:
+    """What a decoder is told of how a cell was measured, besides latents.
+
+    Parameters
+    ----------
+    batches
+        Experimental batches as one-hot columns; several columns may share a cell.
+    depth
+        How much was sampled of each cell; 1 where the kind knows no depth.
+    identity
+        What was measured of each cell where that differs from cell to cell, such as the stained protein; ``None``
+        where it does not.
+    """
+
+    batches: Float[Tensor, "rows batches"]
+    depth: Float[Tensor, " rows"]
+    identity: Int[Tensor, " rows"] | None = None
+
+
 class Coder(nn.Module, ABC):
     """The networks of one modality. They see only rows that were observed.
 
@@ -71,14 +91,28 @@ class Coder(nn.Module, ABC):
     def depth(self, rows: Rows) -> Float[Tensor, " rows"]:
         """How much was sampled of each cell, such as its library size; 1 where the kind knows no depth."""
 
+    def identity(self, rows: Rows) -> Int[Tensor, " rows"] | None:
+        """Code of what was measured of each cell; ``None``, where that does not differ, by default."""
+        return None
+
+    def covariates(self, rows: Rows, batches: Float[Tensor, "rows batches"]) -> Covariates:
+        """Give what a decoder is told of rows that were observed."""
+        return Covariates(batches, self.depth(rows), self.identity(rows))
+
+    def augment(self, rows: Rows, draws: Float[Tensor, "rows draws"]) -> Rows:
+        """Change rows in training as biology may; not at all by default.
+
+        Parameters
+        ----------
+        rows
+            As observed.
+        draws
+            Uniform random numbers, the same for all modalities of a cell.
+        """
+        return rows
+
     @abstractmethod
-    def decode(
-        self,
-        path: str,
-        latent: Float[Tensor, "rows width"],
-        batches: Float[Tensor, "rows batches"],
-        depth: Float[Tensor, " rows"],
-    ) -> Likelihood:
+    def decode(self, path: str, latent: Float[Tensor, "rows width"], covariates: Covariates) -> Likelihood:
         """Distribution of the measurement, by the decoder of that name (``"full"`` or ``"shared"``)."""
 
     @abstractmethod

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cellprism.data import DenseRows, Matrix, Rows, SparseRows, map_stored, read_matrix, slot_path
-from cellprism.modalities._base import Architecture, Coder, Modality
+from cellprism.modalities._base import Architecture, Coder, Covariates, Modality
 from cellprism.nn import MLP, Likelihood, NamedModules, SparseLinear, activation
 
 
@@ -150,15 +150,10 @@ class TabularCoder(Coder):
         """Give 1: most tables know no depth."""
         return torch.ones(len(rows), device=rows.device)
 
-    def decode(
-        self,
-        path: str,
-        latent: Float[Tensor, "rows width"],
-        batches: Float[Tensor, "rows batches"],
-        depth: Float[Tensor, " rows"],
-    ) -> Likelihood:
+    def decode(self, path: str, latent: Float[Tensor, "rows width"], covariates: Covariates) -> Likelihood:
         """Decode by the decoder of that name."""
-        return self.likelihood(self.decoders[path](torch.cat([latent, batches], dim=1)), depth)
+        outputs = self.decoders[path](torch.cat([latent, covariates.batches], dim=1))
+        return self.likelihood(outputs, covariates.depth)
 
     def scored(self, rows: Rows) -> Rows:
         """Give the values that the likelihood scores: the raw ones."""

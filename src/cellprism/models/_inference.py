@@ -296,6 +296,7 @@ class Inference:
             self._batch_codes(transform_batch),
             tuple(self.measured_batches_[target]),
             library_size,
+            None,
             n_samples,
             self._donors(target) if fill == "donor" and self.layout.private_of(target) else None,
         )

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cellprism.data import Batch, CellDataset, cell_loader
 from cellprism.latents import LatentLayout, Posterior, product_of_experts
+from cellprism.modalities import Covariates
 from cellprism.module import LatentModule
 
 Fill = Literal["shared", "mean", "sample", "donor"]
@@ -112,6 +113,8 @@ class Decoding:
     depth
         Library size to decode for; ``None`` keeps the observed one with ``fill="own"``, and else expects one from
         the shared latent.
+    identity
+        Code of what to predict where that differs from cell to cell; ``None`` keeps what was measured of each cell.
     n_samples
         Draws from the posterior; 0 decodes its mean.
     donors
@@ -124,6 +127,7 @@ class Decoding:
     batch_codes: tuple[int, ...] | None
     measured_batches: tuple[int, ...]
     depth: float | None
+    identity: int | None = None
     n_samples: int = 0
     donors: Donors | None = None
 
@@ -154,6 +158,13 @@ class Decoding:
             return module.coders[self.target].depth(batch.observed[self.target].rows)
         shared = torch.cat([parts[name] for name in module.layout.shared_of(self.target)], dim=1)
         return module.expected_depths[self.target](shared, batches)
+
+    def _identity(self, module: LatentModule, batch: Batch) -> Int[Tensor, " cells"] | None:
+        """What to predict of each cell: as asked, else what was measured of it."""
+        if self.identity is not None:
+            return torch.full((batch.n_cells,), self.identity, device=batch.cells.device)
+        observed = batch.observed.get(self.target)
+        return module.coders[self.target].identity(observed.rows) if observed is not None else None
 
     def _draw(self, posterior: Posterior) -> Tensor:
         return posterior.sample() if self.n_samples else posterior.mean
@@ -207,8 +218,8 @@ class Decoding:
         expected = []
         for codes in self._batch_choices(batch.batch_codes):
             batches = module.one_hot(codes)
-            depth = self._depth(module, parts, batch, batches)
-            expected.append(module.decode(self.target, self.path, latent, batches, depth).mean)
+            covariates = Covariates(batches, self._depth(module, parts, batch, batches), self._identity(module, batch))
+            expected.append(module.decode(self.target, self.path, latent, covariates).mean)
         return torch.stack(expected).mean(0)
 
     def _batch_choices(self, own: Int[Tensor, " cells"]) -> list[Int[Tensor, " cells"]]:

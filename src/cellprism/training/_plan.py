@@ -103,7 +103,7 @@ class TrainingPlan(LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
         """Step the critics, then the model."""
-        batch = batch.only(self.stage.modalities)
+        batch = self.module.augment(batch.only(self.stage.modalities))
         outputs = self.module(batch)
         self._step_critics(outputs)
         progress = (self.current_epoch + batch_index / max(1, self.trainer.num_training_batches)) / self.max_epochs

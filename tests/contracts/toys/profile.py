@@ -10,7 +10,7 @@ from anndata import AnnData
 from torch import Tensor, nn
 
 from cellprism.data import DenseRows, Rows
-from cellprism.modalities import Architecture, Coder, Modality
+from cellprism.modalities import Architecture, Coder, Covariates, Modality
 from cellprism.nn import MLP, Gaussian, Likelihood, NamedModules
 
 
@@ -79,8 +79,8 @@ class ProfileCoder(Coder):
     def depth(self, rows: Rows) -> Tensor:
         return torch.ones(len(rows), device=rows.device)
 
-    def decode(self, path: str, latent: Tensor, batches: Tensor, depth: Tensor) -> Likelihood:
-        decoded = self.decoders[path](torch.cat([latent, batches], dim=1))
+    def decode(self, path: str, latent: Tensor, covariates: Covariates) -> Likelihood:
+        decoded = self.decoders[path](torch.cat([latent, covariates.batches], dim=1))
         return ShapedGaussian(
             decoded, self.log_scale, self.location, torch.ones_like(self.location), shape=tuple(self.shape)
         )
