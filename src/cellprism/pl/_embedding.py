@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from cellprism.pl._category_colours import MISSING, category_colours, category_legend
+from cellprism.pl._cell_values import cell_coordinates, cell_values, is_continuous
 from cellprism.pl._show import show_figure
 
 if TYPE_CHECKING:
@@ -69,15 +71,15 @@ def embedding(
     """
     import matplotlib.pyplot as plt
 
-    coordinates = _coordinates(data, basis)
-    values = _values(data, color, len(coordinates))
+    coordinates = cell_coordinates(data, basis)
+    values = cell_values(data, color, len(coordinates), noun="colours")
     size = float(np.clip(20_000 / max(len(coordinates), 1), 3, 40)) if size is None else size
     own_figure = ax is None
     if own_figure:
         _, ax = plt.subplots(figsize=(5, 4.2), layout="constrained")
     if values is None:
         ax.scatter(coordinates[:, 0], coordinates[:, 1], s=size, color="0.5", linewidths=0)
-    elif _is_continuous(values):
+    elif is_continuous(values):
         _scatter_numbers(ax, coordinates, values.to_numpy(dtype=float), cmap, size)
     else:
         _scatter_categories(ax, coordinates, pd.Categorical(values), cmap, size)
@@ -88,39 +90,11 @@ def embedding(
     return ax
 
 
-def _coordinates(data: "anndata.AnnData | mudata.MuData | np.ndarray", basis: str) -> np.ndarray:
-    if not isinstance(data, np.ndarray):
-        if basis not in data.obsm:
-            raise KeyError(f"{basis!r} was not found in .obsm, which has {list(data.obsm)}. Pass basis=...")
-        data = np.asarray(data.obsm[basis])
-    if data.ndim != 2 or data.shape[1] < 2:
-        raise ValueError(f"Found coordinates of shape {data.shape}, expected cells x 2.")
-    return data[:, :2]
-
-
-def _values(data: "anndata.AnnData | mudata.MuData | np.ndarray", color: Any, n_cells: int) -> pd.Series | None:
-    if color is None:
-        return None
-    if isinstance(color, str):
-        if isinstance(data, np.ndarray) or color not in data.obs:
-            known = [] if isinstance(data, np.ndarray) else list(data.obs.columns)
-            raise KeyError(f"{color!r} was not found in .obs, which has {known}. Pass one value per cell instead.")
-        color = data.obs[color]
-    values = pd.Series(np.asarray(color, dtype=object)) if isinstance(color, list | tuple) else pd.Series(color)
-    if len(values) != n_cells:
-        raise ValueError(f"Found {len(values)} colours for {n_cells} cells, expected one per cell.")
-    return values.infer_objects()
-
-
-def _is_continuous(values: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
-
-
 def _scatter_numbers(
     ax: "matplotlib.axes.Axes", coordinates: np.ndarray, values: np.ndarray, cmap: Any, size: float
 ) -> None:
     known = np.isfinite(values)
-    ax.scatter(*coordinates[~known].T, s=size, color="0.85", linewidths=0)
+    ax.scatter(*coordinates[~known].T, s=size, color=MISSING, linewidths=0)
     order = np.random.default_rng(0).permutation(np.flatnonzero(known))
     points = ax.scatter(*coordinates[order].T, c=values[order], s=size, cmap=cmap or "viridis", linewidths=0)
     ax.figure.colorbar(points, ax=ax, shrink=0.8)
@@ -129,26 +103,10 @@ def _scatter_numbers(
 def _scatter_categories(
     ax: "matplotlib.axes.Axes", coordinates: np.ndarray, values: pd.Categorical, cmap: Any, size: float
 ) -> None:
-    colours = _category_colours(len(values.categories), cmap)
+    colours = category_colours(len(values.categories), cmap)
     known = values.codes >= 0
-    ax.scatter(*coordinates[~known].T, s=size, color="0.85", linewidths=0)
+    ax.scatter(*coordinates[~known].T, s=size, color=MISSING, linewidths=0)
     order = np.random.default_rng(0).permutation(np.flatnonzero(known))
     ax.scatter(*coordinates[order].T, c=colours[values.codes[order]], s=size, linewidths=0)
     used = np.unique(values.codes[known])
-    for code in used:
-        ax.scatter([], [], color=colours[code], s=30, label=str(values.categories[code]))
-    if not known.all():
-        ax.scatter([], [], color="0.85", s=30, label="missing")
-    n_columns = 1 + len(used) // 16
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize="small", ncols=n_columns)
-
-
-def _category_colours(n_categories: int, cmap: Any) -> np.ndarray:
-    """One colour per category: as listed in a qualitative map, else evenly spaced in a continuous one."""
-    import matplotlib
-
-    default = "tab10" if n_categories <= 10 else "tab20" if n_categories <= 20 else "turbo"
-    chosen = matplotlib.colormaps.get_cmap(cmap or default)
-    if chosen.N >= 256:
-        return chosen(np.linspace(0, 1, max(n_categories, 1)))
-    return chosen(np.arange(n_categories) % chosen.N)
+    category_legend(ax, values.categories[used], colours[used], has_missing=not known.all())
