@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cellprism.tl._matrices import Matrix
+from cellprism.tl._matrices import Matrix, flattened
 
 
 def fit_components(training: Matrix, n_components: int):
@@ -15,6 +15,7 @@ def fit_components(training: Matrix, n_components: int):
 
     if training.shape[0] < 2:
         raise ValueError(f"Found {training.shape[0]} training cells, expected at least 2.")
+    training = flattened(training)
     available = min(training.shape[0] - 1, training.shape[1])
     if sparse.issparse(training) and n_components < min(training.shape):
         solver = PCA(min(n_components, available), svd_solver="arpack", random_state=0)
@@ -28,5 +29,5 @@ def component_scores(components, matrix: Matrix) -> np.ndarray:
     """Give the components of cells as cells x components."""
     from scipy import sparse
 
-    matrix = matrix.tocsr() if sparse.issparse(matrix) else np.asarray(matrix)
+    matrix = matrix.tocsr() if sparse.issparse(matrix) else flattened(np.asarray(matrix))
     return np.asarray(components.transform(matrix.astype(np.float64)))

@@ -7,14 +7,24 @@ import pandas as pd
 from scipy import sparse
 
 Matrix = np.ndarray | sparse.spmatrix | sparse.sparray
-"""Cells x features, dense or sparse."""
+"""Cells x features, dense or sparse; for images, dense cells x channels x height x width."""
 
 Labels = np.ndarray | pd.Series | pd.Categorical | Sequence
 """One label per cell; missing where unknown."""
 
 
+def flattened(matrix: Matrix) -> Matrix:
+    """Give one row per cell: images (cells, channels, height, width) become cells x pixels."""
+    return matrix.reshape(len(matrix), -1) if isinstance(matrix, np.ndarray) else matrix
+
+
+def shaped_like(predicted: np.ndarray, target: Matrix) -> np.ndarray:
+    """Give rows of a prediction the shape of the target's cells."""
+    return predicted.reshape(len(predicted), *target.shape[1:])
+
+
 def as_dense(matrix: Matrix) -> np.ndarray:
-    """Give cells x features as a dense float64 array."""
+    """Give cells x features, or images, as a dense float64 array."""
     return np.asarray(matrix.toarray() if sparse.issparse(matrix) else matrix, dtype=np.float64)
 
 

@@ -150,3 +150,34 @@ def test_label_class_means_need_every_source_class_in_the_target(data):
 def test_class_probabilities_need_two_classes(data):
     with pytest.raises(ValueError, match="1 classes among the labels"):
         baselines.class_probabilities(data[0][:150], ["same"] * 150, data[0][150:])
+
+
+def as_images(matrix):
+    """Twelve or nine features as two or one channels of images."""
+    return matrix.reshape(len(matrix), -1, 3, 2 if matrix.shape[1] == 12 else 3)
+
+
+@pytest.mark.parametrize("baseline", [baselines.ridge, baselines.nearest_donor])
+def test_ridge_and_donor_take_pixels_as_features_and_give_images(data, baseline):
+    (x, held_x), (y, _) = split(data[0]), split(data[1])
+    expected = as_images(baseline(x, y, held_x))
+    np.testing.assert_array_equal(baseline(as_images(x), as_images(y), as_images(held_x)), expected)
+    np.testing.assert_array_equal(baseline(x, as_images(y), held_x), expected)
+
+
+def test_means_of_images_are_images(data):
+    (x, held_x), (y, _), labels = split(data[0]), split(data[1]), data[2][:150]
+    np.testing.assert_array_equal(
+        baselines.mean_profile(as_images(y), 4), as_images(baselines.mean_profile(y, 4)), strict=True
+    )
+    expected = as_images(baselines.label_class_means(x, labels, y, labels, held_x))
+    found = baselines.label_class_means(as_images(x), labels, as_images(y), labels, as_images(held_x))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_embeddings_of_images_are_those_of_their_pixels(data):
+    parts = [*(part for matrix in data[:2] for part in split(matrix)[:1]), split(data[0])[1], split(data[1])[1]]
+    expected = baselines.cca_embedding(*parts)
+    found = baselines.cca_embedding(*map(as_images, parts))
+    for first, second in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(first, second)

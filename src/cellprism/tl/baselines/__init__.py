@@ -1,7 +1,8 @@
 """What a model has to beat: simple methods fitted on training cells, applied to held-out cells.
 
 All take transformed matrices (log-normalised counts, standardised features, ...), cells x features, dense or
-sparse.
+sparse, or images, cells x channels x height x width, whose pixels are the features. A prediction has the shape
+of the target.
 """
 
 from cellprism.tl.baselines._cca import CCAEmbedding, cca_embedding

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from cellprism.tl._matrices import Labels, Matrix
+from cellprism.tl._matrices import Labels, Matrix, shaped_like
 from cellprism.tl.baselines._class_probabilities import class_probabilities, labelled_cells
 
 
@@ -15,7 +15,7 @@ def label_class_means(
     source_held_out: Matrix,
     *,
     n_components: int = 30,
-) -> Float[np.ndarray, "cells features"]:
+) -> Float[np.ndarray, "cells ..."]:
     r"""Predict :math:`\sum_c p(c \mid x) \, \bar{y}_c`: class probabilities times the target's class means.
 
     Needs no pairs: the training cells of source and target may differ.
@@ -45,7 +45,7 @@ def label_class_means(
     names = np.where(known, labels, "").astype(str)
     fitted = class_probabilities(source_training, source_labels, source_held_out, n_components=n_components)
     means = [_class_mean(target_training, known & (names == name), str(name)) for name in fitted.classes]
-    return fitted.held_out @ np.stack(means)
+    return shaped_like(fitted.held_out @ np.stack(means), target_training)
 
 
 def _class_mean(target_training: Matrix, cells: np.ndarray, name: str) -> np.ndarray:

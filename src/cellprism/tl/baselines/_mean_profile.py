@@ -3,10 +3,10 @@
 import numpy as np
 from jaxtyping import Float
 
-from cellprism.tl._matrices import Matrix
+from cellprism.tl._matrices import Matrix, shaped_like
 
 
-def mean_profile(target_training: Matrix, n_cells: int) -> Float[np.ndarray, "cells features"]:
+def mean_profile(target_training: Matrix, n_cells: int) -> Float[np.ndarray, "cells ..."]:
     """Predict every cell to be the mean of the training cells.
 
     Parameters
@@ -28,4 +28,4 @@ def mean_profile(target_training: Matrix, n_cells: int) -> Float[np.ndarray, "ce
            [1., 2.]])
     """
     mean = np.asarray(target_training.mean(axis=0), dtype=np.float64).ravel()
-    return np.tile(mean, (n_cells, 1))
+    return shaped_like(np.tile(mean, (n_cells, 1)), target_training)

@@ -14,7 +14,7 @@ def nearest_donor(
     *,
     n_components: int = 30,
     n_canonical: int = 10,
-) -> Float[np.ndarray, "cells features"]:
+) -> Float[np.ndarray, "cells ..."]:
     """Predict each cell to be the training cell whose target variates are nearest to its source variates.
 
     Variates are those of :func:`cca_embedding`.

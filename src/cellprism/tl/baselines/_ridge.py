@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cellprism.tl._components import component_scores, fit_components
-from cellprism.tl._matrices import Matrix
+from cellprism.tl._matrices import Matrix, shaped_like
 
 
 def ridge(
@@ -13,7 +13,7 @@ def ridge(
     source_held_out: Matrix,
     *,
     n_components: int = 30,
-) -> Float[np.ndarray, "cells features"]:
+) -> Float[np.ndarray, "cells ..."]:
     """Predict the target's principal components from the source's by ridge regression, and project them back.
 
     The penalty is chosen among 13 from 0.001 to 1000 times the variance of the first source component by
@@ -46,7 +46,8 @@ def ridge(
     regression = RidgeCV(alphas=penalties)
     regression.fit(component_scores(source, source_training), component_scores(target, target_training))
     predicted = regression.predict(component_scores(source, source_held_out))
-    return target.inverse_transform(predicted.reshape(source_held_out.shape[0], -1))
+    rows = target.inverse_transform(predicted.reshape(source_held_out.shape[0], -1))
+    return shaped_like(rows, target_training)
 
 
 def check_training_pairs(source_training: Matrix, target_training: Matrix) -> None:
