@@ -11,3 +11,12 @@ SPATIAL = "spatial"
 
 CHANNELS = "channels"
 """``.uns`` key of the names of the channels."""
+
+NORMALIZED = "image_normalized"
+"""``.obsm`` key of images on a common scale."""
+
+RADIAL_PROFILE = "radial_profile"
+"""``.obsm`` key of mean intensities from the centre to the edge of a cell."""
+
+IMAGE_FEATURES = "image_features"
+"""``.obsm`` key of what is measured of each image."""
