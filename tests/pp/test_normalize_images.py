@@ -122,6 +122,21 @@ def test_what_does_not_fit_is_told(images, options, message):
         normalize_images(images, **options)
 
 
+@pytest.mark.parametrize("scale", ["channel", "cell"])
+def test_pixels_that_are_no_numbers_are_told(images, scale):
+    images = images.astype(float)
+    images[2, 1, 3, 3] = np.nan
+    with pytest.raises(ValueError, match="NaN or infinite pixels"):
+        normalize_images(images, scale=scale)
+
+
+@pytest.mark.parametrize("scale", ["channel", "cell"])
+def test_half_precision_gives_what_single_precision_gives(images, scale):
+    half = (images / 4000).astype(np.float16)
+    single = normalize_images(half.astype(np.float32), scale=scale)
+    np.testing.assert_allclose(normalize_images(half, scale=scale), single, atol=1e-6)
+
+
 def test_a_slot_that_is_not_there_is_told(adata):
     with pytest.raises(KeyError, match=r"\.obsm has no 'images'; it has \['image', 'mask'\]"):
         normalize_images(adata, key="images")

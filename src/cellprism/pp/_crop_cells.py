@@ -141,7 +141,9 @@ def _with_windows(regions: pd.DataFrame, size: tuple[int, int], shape: tuple[int
     height, width = size
     window_top = (regions["top"] + regions["bottom"] - height) // 2
     window_left = (regions["left"] + regions["right"] - width) // 2
-    touches = (regions[["top", "left"]] == 0).any(axis=1) | (regions[["bottom", "right"]] == shape).any(axis=1)
+    touches = (regions[["top", "left"]] == 0).any(axis=1) | (regions[["bottom", "right"]] == np.array(shape)).any(
+        axis=1
+    )
     leaves = (window_top < 0) | (window_left < 0) | (window_top + height > shape[0]) | (window_left + width > shape[1])
     return regions.assign(
         window_top=window_top,

@@ -42,7 +42,7 @@ def intensity_limits(
     Raises
     ------
     ValueError
-        If percentiles do not rise from 0 to 100, or images have another shape.
+        If percentiles do not rise from 0 to 100, images have another shape, or pixels are not finite.
 
     Examples
     --------
@@ -59,10 +59,13 @@ def channel_limits(
 ) -> Float[np.ndarray, "channels 2"]:
     """Percentiles of each channel over all cells, the background taken off."""
     check_percentiles(percentiles)
-    channels = range(cells.images.shape[1])
-    return np.stack(
-        [np.percentile(cells.images[:, channel] - levels[:, channel, None, None], percentiles) for channel in channels]
-    )
+    limits = np.empty((cells.images.shape[1], 2))
+    for channel in range(len(limits)):
+        pixels = cells.images[:, channel]
+        if levels[:, channel].any():  # whole numbers stay small where nothing is taken off
+            pixels = pixels - levels[:, channel, None, None]
+        limits[channel] = np.percentile(_precise(pixels), percentiles)
+    return _finite(limits)
 
 
 def cell_limits(
@@ -70,8 +73,21 @@ def cell_limits(
 ) -> Float[np.ndarray, "cells channels 2"]:
     """Percentiles of each channel of each cell, the background taken off."""
     check_percentiles(percentiles)
-    pixels = cells.images.reshape(*cells.images.shape[:2], -1)
-    return np.moveaxis(np.percentile(pixels, percentiles, axis=2), 0, -1) - levels[..., None]
+    pixels = _precise(cells.images.reshape(*cells.images.shape[:2], -1))
+    return _finite(np.moveaxis(np.percentile(pixels, percentiles, axis=2), 0, -1) - levels[..., None])
+
+
+def _precise(pixels: np.ndarray) -> np.ndarray:
+    """Half-precision numbers are too coarse to interpolate percentiles between."""
+    return pixels.astype(np.float32) if pixels.dtype == np.float16 else pixels
+
+
+def _finite(limits: np.ndarray) -> np.ndarray:
+    if not np.isfinite(limits).all():
+        raise ValueError(
+            "The images have NaN or infinite pixels, expected finite ones. Replace them, as by np.nan_to_num(images)."
+        )
+    return limits
 
 
 def background_levels(cells: CellImages, background: Background | None) -> Float[np.ndarray, "cells channels"]:

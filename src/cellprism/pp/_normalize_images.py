@@ -60,7 +60,7 @@ def normalize_images(
     KeyError
         If a slot is not found.
     ValueError
-        If the scale is not known or does not fit the images.
+        If the scale is not known or does not fit the images, or pixels are not finite.
 
     Examples
     --------
