@@ -36,5 +36,9 @@ def components_r2(true: Matrix, predicted: Matrix, training: Matrix, n_component
     1.0
     """
     check_same_shape(true, predicted)
-    components = fit_components(training, n_components)
+    return r2_on_components(fit_components(training, n_components), true, predicted)
+
+
+def r2_on_components(components, true: Matrix, predicted: Matrix) -> float:
+    """Pooled R2 on components that were fitted before, so that several predictions can share them."""
     return r2_score(component_scores(components, true), component_scores(components, predicted))

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from cellprism.tl._components_r2 import components_r2
+from cellprism.tl._components import fit_components
+from cellprism.tl._components_r2 import r2_on_components
 from cellprism.tl._difference_correlation import difference_correlation
 from cellprism.tl._explained_variance import r2_score
 from cellprism.tl._feature_correlation import feature_correlation
@@ -65,11 +66,12 @@ def translation_scores(
     if (groups is None) != (contrast is None):
         raise ValueError("Give both groups and contrast=(group, reference), or neither.")
     dense = as_dense(true)
+    components = None if training is None else fit_components(training, n_components)
     rows = {}
     for method, predicted in predictions.items():
         row = {"feature_correlation": _mean_correlation(dense, predicted), "r2": r2_score(dense, predicted)}
-        if training is not None:
-            row["components_r2"] = components_r2(dense, predicted, training, n_components)
+        if components is not None:
+            row["components_r2"] = r2_on_components(components, dense, predicted)
         if groups is not None:
             group, reference = contrast
             row["difference_correlation"] = difference_correlation(
