@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from cellprism import datasets, latents, modalities, objectives, pl, tl
+    from cellprism import datasets, latents, modalities, objectives, pl, pp, tl
     from cellprism.models import CrossModalVAE
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "modalities",
     "objectives",
     "pl",
+    "pp",
     "tl",
 ]
 

@@ -18,10 +18,36 @@ STANDARD_DEVIATION = "std"
 UNS = "cellprism"
 """``.uns`` key of the model, its settings and the keys that cellprism wrote."""
 
+IMAGE = "image"
+"""``.obsm`` key of images, (cells, channels, height, width)."""
+
+MASK = "mask"
+"""``.obsm`` key of foreground masks, (cells, 1, height, width)."""
+
+SPATIAL = "spatial"
+"""``.obsm`` key of x and y on the field of view, as in squidpy."""
+
+CHANNELS = "channels"
+"""``.uns`` key of the names of the channels."""
+
+NORMALIZED = "image_normalized"
+"""``.obsm`` key of images on a common scale."""
+
+RADIAL_PROFILE = "radial_profile"
+"""``.obsm`` key of mean intensities from the centre to the edge of a cell."""
+
+IMAGE_FEATURES = "image_features"
+"""``.obsm`` key of what is measured of each image."""
+
 
 def latent_key(block: str) -> str:
     """``.obsm`` key of any latent block: ``X_<block>``."""
     return f"X_{block}"
+
+
+def is_predicted(key: str) -> bool:
+    """Whether a key of ``.obsm`` or ``.layers`` is one that holds predictions."""
+    return key.endswith(f"_{RECONSTRUCTED}") or "_translated" in key
 
 
 def translated_layer(source: str) -> str:
@@ -29,6 +55,6 @@ def translated_layer(source: str) -> str:
     return f"translated_from_{source}"
 
 
-def translated_obsm(target: str) -> str:
+def translated_obsm(target: str, identity: str | None = None) -> str:
     """``.obsm`` key, within the source modality, of ``target`` for the cells that lack it."""
-    return f"{target}_translated"
+    return f"{target}_translated" if identity is None else f"{target}_translated_{identity.replace('/', '_')}"

@@ -3,6 +3,7 @@
 from cellprism.data._batch import Batch, Observed
 from cellprism.data._dataset import CellDataset, cell_loader
 from cellprism.data._fields import CategoryField, MarkerField, ModalityField
+from cellprism.data._image_rows import ImageRows
 from cellprism.data._manager import CellManager
 from cellprism.data._read import (
     Matrix,
@@ -21,6 +22,7 @@ __all__ = [
     "CellDataset",
     "CellManager",
     "DenseRows",
+    "ImageRows",
     "MarkerField",
     "Matrix",
     "ModalityField",

@@ -17,6 +17,9 @@ from cellprism.data._rows import Rows
 class Reader(Protocol):
     """What a modality must offer to be read from an AnnData."""
 
+    def check_layout(self, adata: AnnData, accessor: str, shape: tuple[int, ...] | None = None) -> None:
+        """Refuse data that lie otherwise than expected, or in another shape than a model knows."""
+
     def feature_names(self, adata: AnnData) -> list[str]:
         """Names of the features, in the order in which rows hold them."""
 
@@ -74,6 +77,7 @@ class ModalityField(_Field):
     def register_field(self, mdata: MuData) -> dict[str, Any]:
         """Remember the feature names."""
         adata = mdata.mod[self.modality]
+        self.reader.check_layout(adata, f"mdata[{self.modality!r}]")
         check_unique(adata.var_names, f"mdata[{self.modality!r}].var_names")
         return {"features": self.reader.feature_names(adata), "shape": list(self.reader.shape(adata))}
 
@@ -81,6 +85,8 @@ class ModalityField(_Field):
         """Check that other data have the features; their order is free."""
         if self.modality in adata_target.mod:
             self.register_field(adata_target)
+            shape = tuple(state_registry["shape"])
+            self.reader.check_layout(adata_target.mod[self.modality], f"mdata[{self.modality!r}]", shape)
             self.order(state_registry, adata_target)
         return dict(state_registry)
 

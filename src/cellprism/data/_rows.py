@@ -11,6 +11,8 @@ from jaxtyping import Float, Int, Shaped
 from scipy import sparse
 from torch import Tensor
 
+from cellprism.data._image_rows import ImageRows
+
 
 @dataclass(frozen=True)
 class SparseRows:
@@ -146,7 +148,7 @@ class DenseRows:
         return type(self)(self.values.to(device, non_blocking=True))
 
 
-Rows = SparseRows | DenseRows
+Rows = SparseRows | DenseRows | ImageRows
 
 
 def map_stored(rows: Rows, change: Callable[[Tensor], Tensor]) -> Rows:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from cellprism._record import Record
-from cellprism.data import Rows
+from cellprism.data import Rows, closest
 from cellprism.nn import Likelihood
 
 
@@ -122,6 +122,41 @@ class Coder(nn.Module, ABC):
 
 class Modality(Record, ABC):
     """One kind of measurement. Subclasses are frozen dataclasses with plain fields."""
+
+    def completed(self, adata: AnnData, accessor: str) -> Self:
+        """Fill in settings that follow from the data, before they are registered; none by default."""
+        return self
+
+    def check_layout(self, adata: AnnData, accessor: str, shape: tuple[int, ...] | None = None) -> None:
+        """Refuse data that lie otherwise than this kind expects, or in another shape than a model knows.
+
+        Parameters
+        ----------
+        adata
+            Where the measurements lie.
+        accessor
+            Path of ``adata``, for messages.
+        shape
+            Shape of one cell's measurement that a model was trained on; ``None`` for data to train on.
+        """
+
+    def identity_names(self) -> tuple[str, ...]:
+        """What can be stained, where that differs from cell to cell; nothing by default."""
+        return ()
+
+    def identity_code(self, name: str) -> int:
+        """Code of what can be stained.
+
+        Raises
+        ------
+        ValueError
+            If there is no such identity, or the kind knows none.
+        """
+        names = self.identity_names()
+        if name not in names:
+            found = closest(name, list(names)) if names else "Identities are for Images(identity=...)."
+            raise ValueError(f"identity is {name!r}, which this modality does not know. {found}")
+        return names.index(name)
 
     @abstractmethod
     def feature_names(self, adata: AnnData) -> list[str]:

@@ -6,10 +6,12 @@ import numpy as np
 from anndata import AnnData
 from scipy import sparse
 
+from cellprism import _keys
 from cellprism.data import Matrix, read_matrix, stored_values
 from cellprism.modalities._base import Modality
 from cellprism.modalities._counts import Counts
 from cellprism.modalities._features import Features
+from cellprism.modalities._images import Images
 from cellprism.modalities._peaks import Peaks
 
 _PEAK_NAME = re.compile(r"^\w+[:_-]\d+[-_:]\d+$")
@@ -27,6 +29,9 @@ def infer_modality(adata: AnnData, accessor: str) -> tuple[Modality, str]:
     ValueError
         If there is nothing to read, or it has NaN or infinite values.
     """
+    key = _image_key(adata)
+    if key is not None:
+        return Images(key), f".obsm[{key!r}] has four axes"
     matrix = read_matrix(adata, None, accessor)
     if _is_counts(matrix):
         return _infer_counts(adata, matrix)
@@ -34,6 +39,13 @@ def infer_modality(adata: AnnData, accessor: str) -> tuple[Modality, str]:
     if has_layer and _is_counts(read_matrix(adata, "counts", accessor)):
         return Counts(layer="counts"), ".X is not counts, .layers['counts'] holds non-negative integers"
     return Features(), "values are continuous"
+
+
+def _image_key(adata: AnnData) -> str | None:
+    """``.obsm`` key of images; those that a model has written do not count."""
+    keys = [key for key, value in adata.obsm.items() if np.ndim(value) == 4 and not _keys.is_predicted(key)]
+    preferred = [key for key in ("image", "single_cell_images") if key in keys]
+    return next(iter(preferred + keys), None)
 
 
 def _infer_counts(adata: AnnData, matrix: Matrix) -> tuple[Modality, str]:

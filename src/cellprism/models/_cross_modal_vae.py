@@ -178,7 +178,7 @@ class CrossModalVAE(LatentModel):
         ----------
         max_epochs
             Epochs at most, over which the learning rate falls to zero; by default 20, or more for few cells, so
-            that there are about 250 steps.
+            that there are about 500 steps.
         batch_size
             Cells a minibatch.
         accelerator, devices, precision
@@ -234,6 +234,6 @@ class CrossModalVAE(LatentModel):
 
 
 def default_epochs(n_cells: int, batch_size: int) -> int:
-    """Twenty epochs, or more for few cells, so that passing over all of them takes 250 steps."""
+    """Twenty epochs, or more for few cells, so that passing over all of them takes 500 steps."""
     n_steps = math.ceil(n_cells / batch_size)
-    return max(20, math.ceil(250 / n_steps))
+    return max(20, math.ceil(500 / n_steps))

@@ -164,7 +164,9 @@ class Decoding:
         if self.identity is not None:
             return torch.full((batch.n_cells,), self.identity, device=batch.cells.device)
         observed = batch.observed.get(self.target)
-        return module.coders[self.target].identity(observed.rows) if observed is not None else None
+        if observed is None or len(observed) < batch.n_cells:
+            return None
+        return module.coders[self.target].identity(observed.rows)
 
     def _draw(self, posterior: Posterior) -> Tensor:
         return posterior.sample() if self.n_samples else posterior.mean

@@ -76,14 +76,14 @@ def choose_modalities(mdata: MuData, asked: dict[str, Modality] | list[str] | No
     for name in names:
         if name not in mdata.mod:
             raise KeyError(f"mdata has no modality {name!r}. {closest(name, list(mdata.mod))}")
-    if not isinstance(asked, dict):
-        return {name: _infer(mdata, name) for name in names}
-    for name, modality in asked.items():
+    kinds = asked if isinstance(asked, dict) else {name: _infer(mdata, name) for name in names}
+    for name, modality in kinds.items():
         if not isinstance(modality, Modality):
             raise TypeError(
-                f"modalities[{name!r}] is {modality!r}; expected a modality such as Counts(), Peaks() or Features()."
+                f"modalities[{name!r}] is {modality!r}; expected a modality, such as Counts(), Peaks(), Features() or "
+                "Images()."
             )
-    return dict(asked)
+    return {name: kind.completed(mdata.mod[name], f"mdata[{name!r}]") for name, kind in kinds.items()}
 
 
 def _infer(mdata: MuData, name: str) -> Modality:

@@ -146,7 +146,7 @@ def _add_reconstructed(slots: dict, model: "LatentModel", own: Query, name: str)
     modality = model.registration.modalities[name]
 
     def fill_slot() -> None:
-        values, _ = model._decode(own, model._decoding(name, (name,), "own", None, None, 0))
+        values, _ = model._decode(own, model._decoding(name, (name,), "own"))
         state = model._state(f"modality {name}")
         modality.write_own(own.mdata.mod[name], _keys.RECONSTRUCTED, values, state)
 
@@ -158,12 +158,12 @@ def _add_translated(slots: dict, model: "LatentModel", query: Query, source: str
     has_target = query.dataset.is_observed(target) if target in query.dataset.rows else None
     modality, state = model.registration.modalities[target], model._state(f"modality {target}")
 
-    def translated(of: str, wanted: np.ndarray) -> np.ndarray:
+    def translated(of: str, wanted: np.ndarray, identity: str | None = None) -> np.ndarray:
         """Values for the rows of a modality; NaN for cells that are not wanted."""
         rows = model._cells_of(query, of)
         chosen = wanted[rows.cells]
         part = Query(rows.mdata, rows.dataset, rows.cells[chosen], rows.batch_size)
-        values, _ = model._decode(part, model._decoding(target, (source,), fill, None, None, 0))
+        values, _ = model._decode(part, model._decoding(target, (source,), fill, identity=identity))
         full = np.full((len(rows.cells), *values.shape[1:]), np.nan, dtype=np.float32)
         full[chosen] = values
         return full
@@ -178,9 +178,11 @@ def _add_translated(slots: dict, model: "LatentModel", query: Query, source: str
         slots[f"mdata[{target!r}].{modality.own_slot(key)}"] = fill_own
     lacking = has_source if has_target is None else has_source & ~has_target
     if lacking.any():
-        foreign = _keys.translated_obsm(target)
+        for identity in modality.identity_names() or (None,):
+            foreign = _keys.translated_obsm(target, identity)
 
-        def fill_foreign() -> None:
-            modality.write_foreign(query.mdata.mod[source], foreign, translated(source, lacking), state)
+            def fill_foreign(foreign: str = foreign, identity: str | None = identity) -> None:
+                values = translated(source, lacking, identity)
+                modality.write_foreign(query.mdata.mod[source], foreign, values, state)
 
-        slots[f"mdata[{source!r}].{modality.foreign_slot(foreign)}"] = fill_foreign
+            slots[f"mdata[{source!r}].{modality.foreign_slot(foreign)}"] = fill_foreign

@@ -41,7 +41,7 @@ def read_images(data: "anndata.AnnData | np.ndarray", key: str) -> CellImages:
         raise KeyError(f"{key!r} was not found in .obsm, which has {list(data.obsm)}. Pass key=... or an array.")
     pixels = np.asarray(data.obsm[key])
     _check_shape(pixels, f".obsm[{key!r}]")
-    channels = [str(name) for name in data.uns.get("channels", _numbered(pixels.shape[1]))]
+    channels = [str(name) for name in data.uns.get(_keys.CHANNELS, _numbered(pixels.shape[1]))]
     if len(channels) != pixels.shape[1]:
         raise ValueError(
             f".uns['channels'] names {channels}, but .obsm[{key!r}] has {pixels.shape[1]} channels; "

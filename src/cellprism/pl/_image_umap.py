@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from cellprism import _keys
 from cellprism.pl._category_colours import MISSING, category_colours, category_legend
 from cellprism.pl._cell_values import cell_coordinates, cell_values, is_continuous
 from cellprism.pl._channel_legend import channel_legend
@@ -24,7 +25,7 @@ def image_umap(
     color: str | Sequence | np.ndarray | pd.Series | pd.Categorical | None = None,
     *,
     basis: str | np.ndarray = "X_umap",
-    key: str = "image",
+    key: str = _keys.IMAGE,
     channels: Channels = None,
     contrast: Contrast = PERCENTILES,
     n_grid: int = 20,

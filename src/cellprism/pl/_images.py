@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from cellprism import _keys
 from cellprism.pl._cell_values import cell_values
 from cellprism.pl._channel_legend import channel_legend
 from cellprism.pl._display import PERCENTILES, Channels, Contrast, choose_display
@@ -26,7 +27,7 @@ def images(
     groupby: str | Sequence | np.ndarray | pd.Series | pd.Categorical | None = None,
     *,
     sort_by: str | Sequence | np.ndarray | pd.Series | None = None,
-    key: str = "image",
+    key: str = _keys.IMAGE,
     channels: Channels = None,
     contrast: Contrast = PERCENTILES,
     n_cells: int = 24,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from cellprism import _keys
 from cellprism.pl._channel_legend import channel_labels
 from cellprism.pl._display import PERCENTILES, Channels, Contrast, Display, choose_display
 from cellprism.pl._predicted_images import PredictedImages, read_predicted_images
@@ -29,7 +30,7 @@ def translation(
     errors: Sequence[float] | np.ndarray | None = None,
     n_cells: int = 2,
     kinds_in: Literal["columns", "rows"] = "columns",
-    key: str = "image",
+    key: str = _keys.IMAGE,
     channels: Channels = None,
     contrast: Contrast = PERCENTILES,
     ax: "np.ndarray | Sequence[matplotlib.axes.Axes] | None" = None,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Num
 
+from cellprism._keys import CHANNELS, MASK
 from cellprism.pp._field import is_of
 from cellprism.pp._foreground import otsu_foreground
-from cellprism.pp._slots import CHANNELS, MASK
 
 if TYPE_CHECKING:
     import anndata

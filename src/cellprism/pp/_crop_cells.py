@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
+from cellprism._keys import CHANNELS, IMAGE, MASK, SPATIAL
 from cellprism.pp._checks import check_field, check_size, image_channels
 from cellprism.pp._cutting import Cell, Crops, Masking, cut_cells
 from cellprism.pp._field import Field, Sliceable, is_of, open_elements, open_field
 from cellprism.pp._regions import find_regions
-from cellprism.pp._slots import CHANNELS, IMAGE, MASK, SPATIAL
 from cellprism.pp._windows import Window
 
 if TYPE_CHECKING:

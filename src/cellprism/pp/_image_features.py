@@ -8,11 +8,11 @@ import pandas as pd
 from jaxtyping import Bool, Float
 from tqdm import tqdm
 
+from cellprism._keys import IMAGE, IMAGE_FEATURES
 from cellprism.pp._cell_images import read_cells, tell_empty_cells
 from cellprism.pp._foci import foci
 from cellprism.pp._intensity import channel_correlations, intensity_moments
 from cellprism.pp._regions import PROPERTIES, shape_properties
-from cellprism.pp._slots import IMAGE, IMAGE_FEATURES
 from cellprism.pp._texture import texture
 
 if TYPE_CHECKING:

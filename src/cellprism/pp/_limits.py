@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from jaxtyping import Float, Num
 
+from cellprism._keys import IMAGE
 from cellprism.pp._cell_images import CellImages, read_cells
-from cellprism.pp._slots import IMAGE
 
 if TYPE_CHECKING:
     import anndata

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from jaxtyping import Float, Num
 
+from cellprism._keys import IMAGE, NORMALIZED
 from cellprism.pp._cell_images import CellImages, read_cells
 from cellprism.pp._limits import Background, as_limits, background_levels, cell_limits, channel_limits
-from cellprism.pp._slots import IMAGE, NORMALIZED
 
 if TYPE_CHECKING:
     import anndata

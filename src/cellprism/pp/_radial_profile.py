@@ -9,8 +9,8 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
+from cellprism._keys import IMAGE, RADIAL_PROFILE
 from cellprism.pp._cell_images import read_cells, tell_empty_cells
-from cellprism.pp._slots import IMAGE, RADIAL_PROFILE
 
 if TYPE_CHECKING:
     import anndata

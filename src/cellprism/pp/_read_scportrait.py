@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from cellprism.pp._slots import CHANNELS, IMAGE, MASK
+from cellprism._keys import CHANNELS, IMAGE, MASK
 
 if TYPE_CHECKING:
     import anndata

@@ -1,0 +1,78 @@
+"""Changes of images in training that keep their biology."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from cellprism._record import Record
+from cellprism.nn import flip_and_turn, turn_and_shift
+
+Images = Float[Tensor, "rows channels height width"]
+Masks = Bool[Tensor, "rows 1 height width"] | None
+
+
+@dataclass(frozen=True)
+class Augmentation(Record):
+    """Changes of images in training that keep their biology: a cell on a slide has no up and no left.
+
+    Channels of a cell move together, and so do several image modalities of one cell, if their sizes have one shape.
+    What an image is reconstructed to is the moved image. Intensities are left alone by default, since they often
+    are what was measured, such as DNA content.
+
+    Parameters
+    ----------
+    flips
+        Mirror half of the images left and right, and half top and bottom.
+    right_angles
+        Turn square images by a random multiple of 90 degrees.
+    rotation
+        Turn by a random angle up to this one besides; unit: degrees.
+    shift
+        Move by up to this fraction of height and width.
+    intensity
+        Multiply intensities of each modality by a random factor between ``1 - intensity`` and ``1 + intensity``.
+    """
+
+    flips: bool = True
+    right_angles: bool = True
+    rotation: float = 0.0
+    shift: float = 0.0
+    intensity: float = 0.0
+
+    def __post_init__(self) -> None:
+        limits = {"rotation": 180, "shift": 0.5, "intensity": 1}
+        for name, limit in limits.items():
+            if not 0 <= getattr(self, name) <= limit:
+                raise ValueError(f"Augmentation has {name}={getattr(self, name)}; expected 0 to {limit}.")
+
+    def __call__(self, images: Images, mask: Masks, draws: Float[Tensor, "rows draws"]) -> tuple[Images, Masks]:
+        """Change each image and its mask as its random numbers, uniform in [0, 1], say."""
+        images, mask = self._symmetry(images, mask, draws[:, 0])
+        images, mask = self._movement(images, mask, draws[:, 1:4])
+        if self.intensity:
+            factors = 1 + self.intensity * (2 * torch.rand(len(images), device=images.device) - 1)
+            images = (images * factors[:, None, None, None]).clamp(0, 1)
+        return images, mask
+
+    def _symmetry(self, images: Images, mask: Masks, draw: Float[Tensor, " rows"]) -> tuple[Images, Masks]:
+        allowed = torch.tensor(self.codes(images.shape[2] == images.shape[3]), device=images.device)
+        codes = allowed[(draw * len(allowed)).long().clamp(max=len(allowed) - 1)]
+        return flip_and_turn(images, codes), None if mask is None else flip_and_turn(mask, codes)
+
+    def codes(self, is_square: bool) -> tuple[int, ...]:
+        """Codes of :func:`~cellprism.nn.flip_and_turn`: turns are those that mirror an even number of times."""
+        if self.flips:
+            return tuple(range(8)) if self.right_angles and is_square else (0, 1, 2, 3)
+        if self.right_angles:
+            return (0, 3, 5, 6) if is_square else (0, 3)
+        return (0,)
+
+    def _movement(self, images: Images, mask: Masks, draws: Float[Tensor, "rows 3"]) -> tuple[Images, Masks]:
+        if not self.rotation and not self.shift:
+            return images, mask
+        symmetric = 2 * draws - 1
+        movement = symmetric[:, 0] * self.rotation, symmetric[:, 1:] * self.shift
+        moved = turn_and_shift(images, *movement)
+        return moved, None if mask is None else turn_and_shift(mask.float(), *movement, nearest=True) > 0.5

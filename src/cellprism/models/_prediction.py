@@ -1,0 +1,169 @@
+"""What lies beneath the verbs: which cells are asked about, what is decoded of them, and into what it is put."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from mudata import MuData
+
+from cellprism import _keys
+from cellprism.data import CellDataset, closest
+from cellprism.models._query import FILLS, Decoding, Donors, Query, block_posterior
+from cellprism.models._registration import as_mudata
+
+if TYPE_CHECKING:
+    from cellprism.models._base import LatentModel
+
+DEFAULT_BATCH_SIZE = 512
+
+
+class Prediction:
+    """Queries, latents and decoded values in minibatches."""
+
+    def _check_modality(self: "LatentModel", name: str) -> str:
+        known = list(self.registration.modalities)
+        if name not in known:
+            raise KeyError(f"The model has no modality {name!r}. {closest(name, known)}")
+        return name
+
+    def _query(
+        self: "LatentModel",
+        data: MuData | AnnData | None,
+        indices: Sequence[int] | np.ndarray | None,
+        batch_size: int,
+        *,
+        needs_training: bool = True,
+    ) -> Query:
+        """Check and read the cells that are asked about."""
+        if needs_training and not self.is_trained_:
+            raise RuntimeError(f"This {type(self).__name__} is not trained. Call train() first.")
+        mdata, dataset = self._read(data)
+        cells = np.arange(len(dataset)) if indices is None else np.asarray(indices)
+        cells = np.flatnonzero(cells) if cells.dtype == bool else cells.astype(int)
+        if len(cells) and (cells.min() < -len(dataset) or cells.max() >= len(dataset)):
+            raise IndexError(f"indices reach to {cells.max()}; mdata has rows 0 to {len(dataset) - 1}.")
+        return Query(mdata, dataset, cells % max(1, len(dataset)), batch_size)
+
+    def _read(self: "LatentModel", data: MuData | AnnData | None) -> tuple[MuData, CellDataset]:
+        if data is None or data is self._given:
+            return self._adata, self._require_dataset()
+        mdata = as_mudata(data, list(self.registration.modalities))
+        manager = self.registration.manager(mdata, type(self).__name__, self.registry_)
+        return mdata, manager.read()
+
+    def _keep(self, query: Query, wanted: np.ndarray | None, what: str) -> Query:
+        cells = query.cells[:0] if wanted is None else query.cells[wanted[query.cells]]
+        if not len(cells):
+            raise ValueError(f"None of the {len(query.cells)} cells {what}.")
+        return Query(query.mdata, query.dataset, cells, query.batch_size)
+
+    @torch.inference_mode()
+    def _latents(
+        self: "LatentModel", query: Query, block: str, sources: tuple[str, ...]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Posterior mean and standard deviation; NaN where no source tells."""
+        width = self.layout[block].width
+        mean = np.full((len(query.cells), width), np.nan, dtype=np.float32)
+        std = mean.copy()
+        for where, batch in query.batches(self.module.device):
+            telling = batch.only(sources)
+            if not telling.observed:
+                continue
+            posterior = block_posterior(self.layout, telling, self.module.encode(telling), block)
+            known = np.zeros(batch.n_cells, dtype=bool)
+            for observed in telling.observed.values():
+                known[observed.cells.cpu().numpy()] = True
+            mean[where][known] = posterior.mean.cpu().numpy()[known]
+            std[where][known] = posterior.log_scale.exp().cpu().numpy()[known]
+        return mean, std
+
+    def _decoding(
+        self: "LatentModel",
+        target: str,
+        sources: tuple[str, ...],
+        fill: str,
+        *,
+        transform_batch: str | Sequence[str] | None = None,
+        library_size: float | None = None,
+        identity: str | None = None,
+        n_samples: int = 0,
+    ) -> Decoding:
+        if fill not in (FILLS if target not in sources else ("own",)):
+            raise ValueError(f"fill is {fill!r}; expected one of {', '.join(map(repr, FILLS))}.")
+        if library_size is not None and not library_size > 0:
+            raise ValueError(f"library_size is {library_size}; expected a positive number.")
+        return Decoding(
+            target,
+            sources,
+            fill if self.layout.private_of(target) or fill == "own" else "shared",
+            self._batch_codes(transform_batch),
+            tuple(self.measured_batches_[target]),
+            library_size,
+            None if identity is None else self.registration.modalities[target].identity_code(identity),
+            n_samples,
+            self._donors(target) if fill == "donor" and self.layout.private_of(target) else None,
+        )
+
+    def _batch_codes(self: "LatentModel", asked: str | Sequence[str] | None) -> tuple[int, ...] | None:
+        if asked is None:
+            return None
+        known = self.batch_categories
+        names = [asked] if isinstance(asked, str) or not isinstance(asked, Sequence) else list(asked)
+        if not names:
+            raise ValueError("transform_batch is empty; expected a batch, several, or None for each cell's own.")
+        for name in names:
+            if str(name) not in known:
+                raise ValueError(f"transform_batch names {name!r}, which is not a batch. {closest(name, known)}")
+        return tuple(known.index(str(name)) for name in names)
+
+    def _donors(self: "LatentModel", target: str) -> Donors:
+        dataset = self._require_dataset()
+        cells = self.train_indices_[dataset.is_observed(target)[self.train_indices_]]
+        query = Query(self._adata, dataset, cells, DEFAULT_BATCH_SIZE)
+        shared = [self._latents(query, name, (target,))[0] for name in self.layout.shared_of(target)]
+        private = [self._latents(query, name, (target,))[0] for name in self.layout.private_of(target)]
+        device = self.module.device
+        return Donors(
+            cells,
+            torch.from_numpy(np.concatenate(shared, axis=1)).to(device),
+            torch.from_numpy(np.concatenate(private, axis=1)).to(device),
+        )
+
+    def _predict(self: "LatentModel", query: Query, decoding: Decoding, about: dict[str, Any]) -> AnnData:
+        """Decode minibatch by minibatch into host memory, and put the result into an AnnData."""
+        mean, std = self._decode(query, decoding)
+        state = self._state(f"modality {decoding.target}")
+        modality = self.registration.modalities[decoding.target]
+        adata = modality.new_anndata(mean, self._obs(query, about.get("source", about["target"])), state)
+        if std is not None:
+            modality.write_own(adata, _keys.STANDARD_DEVIATION, std, state)
+        fill = {} if decoding.fill == "own" else {"fill": decoding.fill}
+        adata.uns[_keys.UNS] = about | fill | {"model": type(self).__name__, "n_samples": decoding.n_samples}
+        return adata
+
+    @torch.inference_mode()
+    def _decode(self: "LatentModel", query: Query, decoding: Decoding) -> tuple[np.ndarray, np.ndarray | None]:
+        is_own_data = query.dataset is self._dataset
+        results: list[np.ndarray | None] = [None, None]
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed_)
+            for where, batch in query.batches(self.module.device):
+                parts = decoding(self.module, batch, query.cells[where] if is_own_data else None)
+                for position, part in enumerate(parts):
+                    if part is None:
+                        continue
+                    if results[position] is None:
+                        results[position] = np.empty((len(query.cells), *part.shape[1:]), dtype=np.float32)
+                    results[position][where] = part.cpu().numpy()
+        return results[0], results[1]
+
+    def _obs(self, query: Query, modality: str) -> pd.DataFrame:
+        """Annotation of the cells: that of the MuData, and what only the modality says."""
+        obs = query.mdata.obs.iloc[query.cells].copy()
+        if modality in query.mdata.mod:
+            own = query.mdata.mod[modality].obs.reindex(obs.index)
+            obs = obs.join(own[[column for column in own.columns if column not in obs.columns]])
+        return obs
