@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellprism import _keys
+
 if TYPE_CHECKING:
     import anndata
 
