@@ -82,7 +82,7 @@ class ResidualConvolutions(ImageNetworks):
     n_blocks: int = 1
 
     def _widths(self, shape: Shape) -> tuple[int, ...]:
-        n_halvings = next(n for n in range(1, 12) if min(halved(shape[1:], n)[-1]) <= 7)
+        n_halvings = next(n for n in range(1, 12) if min(halved(shape[1:], n)) <= 7)
         return tuple(min(self.max_filters, self.n_filters * 2**level) for level in range(n_halvings))
 
     def encoder(self, shape: Shape, n_outputs: int) -> nn.Module:
@@ -110,7 +110,7 @@ class StridedConvolutions(ImageNetworks):
     widths: tuple[int, ...] = (128, 256, 512, 1024, 1024)
 
     def _check_size(self, shape: Shape) -> None:
-        if min(halved(shape[1:], len(self.widths))[-1]) < 1:
+        if min(halved(shape[1:], len(self.widths))) < 1:
             raise ValueError(
                 f"Images of {shape[1]} x {shape[2]} pixels are too small for StridedConvolutions with "
                 f"{len(self.widths)} halvings; expected sides of at least {2 ** len(self.widths)}. Give fewer widths."

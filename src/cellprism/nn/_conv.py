@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,12 +11,14 @@ Size = tuple[int, int]
 Maps = Float[Tensor, "rows filters height width"]
 
 
-def halved(size: Size, times: int) -> list[Size]:
-    """Sizes of an image that is halved again and again, the full one first; odd sides are rounded down."""
-    sizes = [size]
-    for _ in range(times):
-        sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
-    return sizes
+def halved(size: Size, times: int) -> Size:
+    """Size of an image that is halved again and again, odd sides rounded down, as strided convolutions do."""
+    return size[0] // 2**times, size[1] // 2**times
+
+
+def sizes_up_to(size: Size, times: int) -> list[Size]:
+    """Sizes from which an image is enlarged, each at least half of the next, up to the full one."""
+    return [(-(-size[0] // 2**level), -(-size[1] // 2**level)) for level in range(times, -1, -1)]
 
 
 def normalised(n_filters: int) -> nn.Sequential:
@@ -70,22 +73,28 @@ class ConvEncoder(nn.Sequential):
             layers.append(nn.Conv2d(before, after, 4, stride=2, padding=1))
             layers += [ResidualBlock(after) for _ in range(n_blocks)]
             layers.append(normalised(after))
-        height, width = halved(shape[1:], len(widths))[-1]
+        height, width = halved(shape[1:], len(widths))
         layers += [nn.Flatten(), nn.Linear(widths[-1] * height * width, n_outputs)]
         super().__init__(*layers)
 
 
+TAPS = torch.tensor([[[1.0, 0, 0], [0, 1, 0], [0, 1, 0]], [[0, 1, 0], [0, 1, 0], [0, 0, 1]]])
+"""Along one axis: output phase x tap of the kernel x neighbour in the small map that the tap falls on."""
+
+
 class Enlarge(nn.Module):
-    """Enlarge maps to a size by repeating pixels, then smooth them by a 3 x 3 convolution.
+    """Double maps by repeating each pixel, then smooth them by a 3 x 3 convolution: a resize-convolution.
 
     Unlike a transposed convolution, whose windows overlap unevenly, this leaves no checkerboard :cite:p:`odena2016`.
+    It is computed on the small map: on repeated pixels the kernel of each of the four output phases falls on the
+    3 x 3 neighbours of one small pixel, so that one convolution gives all phases, which are then interleaved.
 
     Parameters
     ----------
     before, after
         Filters in and out.
     size
-        Size of the result.
+        Size of the result: twice that of the maps, less one row or column where it is odd.
     """
 
     def __init__(self, before: int, after: int, size: Size) -> None:
@@ -95,11 +104,15 @@ class Enlarge(nn.Module):
 
     def forward(self, maps: Maps) -> Maps:
         """Enlarge."""
-        return self.smooth(F.interpolate(maps, size=self.size, mode="nearest"))
+        taps = TAPS.to(maps.device, self.smooth.weight.dtype)
+        phases = torch.einsum("ockm,pkj,qml->opqcjl", self.smooth.weight, taps, taps).flatten(0, 2)
+        bias = self.smooth.bias.repeat_interleave(4)
+        doubled = F.pixel_shuffle(F.conv2d(maps, phases, bias, padding=1), 2)
+        return doubled[:, :, : self.size[0], : self.size[1]]
 
 
 class TransposedConv(nn.Module):
-    """A strided 4 x 4 transposed convolution to an exact size.
+    """Double maps by a strided 4 x 4 transposed convolution.
 
     Parameters
     ----------
@@ -116,7 +129,7 @@ class TransposedConv(nn.Module):
 
     def forward(self, maps: Maps) -> Maps:
         """Enlarge."""
-        return self.spread(maps, output_size=list(self.size))
+        return self.spread(maps)[:, :, : self.size[0], : self.size[1]]
 
 
 class ConvDecoder(nn.Sequential):
@@ -144,7 +157,7 @@ class ConvDecoder(nn.Sequential):
         shape: tuple[int, int, int],
         enlarge: type[Enlarge] | type[TransposedConv] = Enlarge,
     ) -> None:
-        sizes = halved(shape[1:], len(widths))[::-1]
+        sizes = sizes_up_to(shape[1:], len(widths))
         height, width = sizes[0]
         layers: list[nn.Module] = [
             nn.Linear(n_inputs, widths[0] * height * width),
