@@ -11,11 +11,15 @@ SHAPES = {
     "a549": (1874, {"rna": (1874, 2613), "atac": (1874, 815)}),
     "pbmc_citeseq_mosaic": (1600, {"rna": (1200, 500), "protein": (1200, 224)}),
     "scgem": (177, {"rna": (177, 34), "methylation": (177, 27)}),
+    "jurkat_ifc_images": (2412, {"nucleus": (2412, 5), "labelfree": (2412, 10)}),
+    "ht29_ph3_images": (271, {"nucleus": (271, 5), "protein_image": (271, 10)}),
 }
 LABELS = {
     "a549": ["treatment_time", "treatment", "author_split"],
     "pbmc_citeseq_mosaic": ["cell_type", "batch"],
     "scgem": ["cell_type", "stage"],
+    "jurkat_ifc_images": ["phase", "phase3", "experiment"],
+    "ht29_ph3_images": ["mitotic"],
 }
 
 
@@ -48,6 +52,15 @@ def test_names_of_cells_and_features_are_unique(name):
     assert mdata.var_names.is_unique
 
 
+@pytest.mark.parametrize("name", ["jurkat_ifc_images", "ht29_ph3_images"])
+def test_images_have_a_name_for_each_channel(name):
+    for adata in getattr(datasets, name)().mod.values():
+        images = adata.obsm["image"]
+        assert images.dtype == np.uint8
+        assert images.shape[1] == len(adata.uns["channels"])
+        assert (images.reshape(len(images), -1).max(1) > 0).all()
+
+
 def test_counts_are_raw():
     for mdata in (datasets.a549(), datasets.pbmc_citeseq_mosaic()):
         for adata in mdata.mod.values():
@@ -76,4 +89,4 @@ def test_every_call_gives_a_fresh_object():
 
 def test_shipped_files_stay_small():
     folder = files("cellprism.datasets") / "files"
-    assert sum(len(file.read_bytes()) for file in folder.iterdir()) < 6_000_000
+    assert sum(len(file.read_bytes()) for file in folder.iterdir()) < 12_000_000

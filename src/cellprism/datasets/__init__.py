@@ -1,7 +1,9 @@
 """Real cells that ship with the package, read without a network."""
 
 from cellprism.datasets._a549 import a549
+from cellprism.datasets._ht29_ph3_images import ht29_ph3_images
+from cellprism.datasets._jurkat_ifc_images import jurkat_ifc_images
 from cellprism.datasets._pbmc_citeseq_mosaic import pbmc_citeseq_mosaic
 from cellprism.datasets._scgem import scgem
 
-__all__ = ["a549", "pbmc_citeseq_mosaic", "scgem"]
+__all__ = ["a549", "ht29_ph3_images", "jurkat_ifc_images", "pbmc_citeseq_mosaic", "scgem"]
