@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 Size = tuple[int, int]
 Maps = Float[Tensor, "rows filters height width"]
+EnlargedMaps = Float[Tensor, "rows filters_after height_after width_after"]
 
 
 def halved(size: Size, times: int) -> Size:
@@ -22,8 +23,8 @@ def sizes_up_to(size: Size, times: int) -> list[Size]:
 
 
 def normalised(n_filters: int) -> nn.Sequential:
-    """Group normalisation, which treats each image alone, and GELU."""
-    n_groups = next(n for n in (8, 4, 2, 1) if n_filters % n == 0)
+    """Group normalisation, which treats each image alone, and GELU; a filter alone in its group would lose its mean."""
+    n_groups = next((n for n in (8, 4, 2) if n_filters % (2 * n) == 0), 1)
     return nn.Sequential(nn.GroupNorm(n_groups, n_filters), nn.GELU())
 
 
@@ -102,7 +103,7 @@ class Enlarge(nn.Module):
         self.size = size
         self.smooth = nn.Conv2d(before, after, 3, padding=1)
 
-    def forward(self, maps: Maps) -> Maps:
+    def forward(self, maps: Maps) -> EnlargedMaps:
         """Enlarge."""
         taps = TAPS.to(maps.device, self.smooth.weight.dtype)
         phases = torch.einsum("ockm,pkj,qml->opqcjl", self.smooth.weight, taps, taps).flatten(0, 2)
@@ -127,7 +128,7 @@ class TransposedConv(nn.Module):
         self.size = size
         self.spread = nn.ConvTranspose2d(before, after, 4, stride=2, padding=1)
 
-    def forward(self, maps: Maps) -> Maps:
+    def forward(self, maps: Maps) -> EnlargedMaps:
         """Enlarge."""
         return self.spread(maps)[:, :, : self.size[0], : self.size[1]]
 

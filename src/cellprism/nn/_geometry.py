@@ -31,14 +31,14 @@ def flip_and_turn(images: Images, codes: Int[Tensor, " rows"]) -> Images:
 def turn_and_shift(
     images: Images, angles: Float[Tensor, " rows"], shifts: Float[Tensor, "rows 2"], *, nearest: bool = False
 ) -> Images:
-    """Turn each image about its centre and move it; what comes in from outside repeats the border.
+    """Move each image, then turn it about the middle of the frame; what comes in from outside repeats the border.
 
     Parameters
     ----------
     images
         Any size.
     angles
-        Degrees.
+        Counter-clockwise; unit: degrees.
     shifts
         Down and to the right, as fractions of height and width.
     nearest

@@ -5,9 +5,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Images = Float[Tensor, "rows channels height width"]
+Windows = Float[Tensor, "rows channels windows_down windows_right"]
 
 
-def structural_similarity(first: Images, second: Images, *, window: int = 7) -> Images:
+def structural_similarity(first: Images, second: Images, *, window: int = 7) -> Windows:
     r"""Structural similarity of each window of two images with intensities in [0, 1].
 
     .. math:: \frac{(2 \mu_a \mu_b + c_1) (2 \sigma_{ab} + c_2)}
@@ -32,7 +33,7 @@ def structural_similarity(first: Images, second: Images, *, window: int = 7) -> 
     Process. 13, 600 (2004).
     """
 
-    def average(values: Images) -> Images:
+    def average(values: Images) -> Windows:
         return F.avg_pool2d(values, window, stride=1)
 
     unbiased = window**2 / (window**2 - 1)
