@@ -1,6 +1,7 @@
 """What every kind of measurement must do, also one that a user writes."""
 
 import json
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +11,22 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 from scipy import sparse
+from tests.contracts.pictures import NETWORKS, image_data
 from tests.contracts.simulated import as_adata, counts, factors, linear_features
 from tests.contracts.toys.profile import Profile
 
 from cellprism.data import CellManager, DenseRows, ModalityField, Rows, SparseRows
-from cellprism.modalities import Architecture, Coder, Counts, Features, Modality, Peaks, Tabular
+from cellprism.modalities import (
+    Architecture,
+    Coder,
+    Counts,
+    Features,
+    Images,
+    Modality,
+    Peaks,
+    StridedConvolutions,
+    Tabular,
+)
 
 N_CELLS = 17
 N_FEATURES = 11
@@ -28,6 +40,16 @@ class Kind:
 
     modality: Modality
     adata: AnnData
+
+    @property
+    def path(self) -> str:
+        return f"obsm['{self.modality.key}']" if isinstance(self.modality, Images | Profile) else "X"
+
+    @property
+    def values(self) -> np.ndarray:
+        """The measurements in the user's object, not a copy."""
+        is_in_obsm = isinstance(self.modality, Images | Profile)
+        return self.adata.obsm[self.modality.key] if is_in_obsm else np.asarray(self.adata.X)
 
     def read(self) -> Rows:
         return self.modality.read(self.adata, "mdata['m']", None)
@@ -66,6 +88,12 @@ def profile_data() -> AnnData:
     return adata
 
 
+def images(dtype: str = "uint8", **settings) -> Kind:
+    adata = image_data(N_CELLS, dtype=dtype)
+    adata.obsm["image"][~adata.obsm["measured"]] = 0
+    return Kind(Images(**({"networks": NETWORKS} | settings)).completed(adata, "mdata['m']"), adata)
+
+
 KINDS = {
     "counts nb": lambda: Kind(Counts(), count_data()),
     "counts zinb": lambda: Kind(Counts(likelihood="zinb"), count_data()),
@@ -75,8 +103,21 @@ KINDS = {
     "peaks binary input": lambda: Kind(Peaks(transform="binary"), count_data()),
     "features gaussian": lambda: Kind(Features(), continuous_data()),
     "features bernoulli": lambda: Kind(Features(likelihood="bernoulli"), binary_data()),
+    "images uint8": images,
+    "images uint16": lambda: images("uint16"),
+    "images float": lambda: images("float32"),
+    "images bernoulli": lambda: images(likelihood="bernoulli"),
+    "images percentile": lambda: images("float64", scale="percentile", structural_similarity=0.5),
+    "images cell": lambda: images(scale="cell"),
+    "images strided": lambda: images(networks=StridedConvolutions((4, 8))),
+    "images with mask": lambda: images(mask="mask"),
+    "images with stains": lambda: images(identity="stain"),
+    "images measured in part": lambda: images(measured="measured", identity="stain"),
     "toy profile": lambda: Kind(Profile(), profile_data()),
 }
+TABLES = [name for name, make in KINDS.items() if isinstance(make().modality, Tabular)]
+FLOATING = [name for name, make in KINDS.items() if make().values.dtype.kind == "f"]
+"""Kinds whose data can hold NaN."""
 
 
 @pytest.fixture(params=KINDS)
@@ -84,7 +125,7 @@ def kind(request) -> Kind:
     return KINDS[request.param]()
 
 
-@pytest.fixture(params=[name for name in KINDS if not name.startswith("toy")])
+@pytest.fixture(params=TABLES)
 def table(request) -> Kind:
     return KINDS[request.param]()
 
@@ -102,10 +143,6 @@ def score(coder: Coder, rows: Rows, path: str = "full") -> torch.Tensor:
     return coder.log_likelihood(coder.decode(path, latent(path, len(rows)), covariates), rows)
 
 
-def values_of(kind: Kind) -> np.ndarray:
-    return kind.adata.obsm["profile"] if isinstance(kind.modality, Profile) else np.asarray(kind.adata.X)
-
-
 def as_sparse(rows: DenseRows) -> SparseRows:
     return SparseRows.from_scipy(sparse.csr_matrix(rows.values.numpy()))
 
@@ -118,7 +155,7 @@ def test_a_modality_registers_names_and_shape_as_plain_values(kind):
     manager.register_fields(MuData({"m": kind.adata}))
     state = manager.state("modality m")
     assert json.loads(json.dumps(state)) == state
-    assert tuple(state["shape"]) == values_of(kind).shape[1:]
+    assert tuple(state["shape"]) == kind.values.shape[1:]
     assert state["features"] == kind.modality.feature_names(kind.adata)
 
 
@@ -127,19 +164,19 @@ def test_settings_survive_plain_values(kind):
 
 
 def test_rows_are_the_measurements(kind):
-    np.testing.assert_array_equal(kind.read().dense().numpy(), np.float32(values_of(kind)))
+    np.testing.assert_array_equal(kind.read().dense().numpy(), np.float32(kind.values))
 
 
 def test_features_are_read_in_the_order_asked_for(kind):
-    order = np.arange(values_of(kind).shape[1])[::-1]
+    order = np.arange(kind.values.shape[1])[::-1]
     rows = kind.modality.read(kind.adata, "mdata['m']", order)
-    np.testing.assert_array_equal(rows.dense().numpy(), np.float32(values_of(kind)[:, order]))
+    np.testing.assert_array_equal(rows.dense().numpy(), np.float32(kind.values[:, order]))
 
 
 def test_the_user_object_is_copied(kind):
     rows = kind.read()
     before = rows.dense().clone()
-    values_of(kind)[:] = 99
+    kind.values[:] = 99
     assert torch.equal(rows.dense(), before)
 
 
@@ -147,14 +184,14 @@ def test_every_decoder_gives_the_shape_of_a_measurement(kind):
     coder = kind.coder()
     for path in WIDTHS:
         likelihood = coder.decode(path, latent(path), coder.covariates(kind.read(), batches()))
-        assert likelihood.mean.shape == values_of(kind).shape
+        assert likelihood.mean.shape == kind.values.shape
         assert torch.isfinite(likelihood.mean).all()
 
 
 def test_features_of_the_encoder_have_the_stated_width(kind):
     coder = kind.coder()
     assert coder.encode(kind.read(), batches()).shape == (N_CELLS, coder.n_hidden)
-    assert coder.n_features == np.prod(values_of(kind).shape[1:])
+    assert coder.n_features == np.prod(kind.values.shape[1:])
 
 
 @pytest.mark.parametrize("path", WIDTHS)
@@ -234,7 +271,7 @@ def test_zeros_that_are_stored_count_as_zeros(table):
 
 def test_predictions_are_written_under_the_slot_that_is_told(kind):
     state = {"features": kind.modality.feature_names(kind.adata), "shape": list(kind.modality.shape(kind.adata))}
-    values = np.random.default_rng(0).random(values_of(kind).shape, dtype=np.float32)
+    values = np.random.default_rng(0).random(kind.values.shape, dtype=np.float32)
     own, foreign = kind.adata.copy(), as_adata(np.ones((N_CELLS, 2)), kind.adata.obs_names, "other")
     told = kind.modality.write_own(own, "predicted", values, state)
     told_foreign = kind.modality.write_foreign(foreign, "m_translated", values, state)
@@ -247,8 +284,10 @@ def test_predictions_are_written_under_the_slot_that_is_told(kind):
 
 def test_predictions_make_an_anndata_of_their_own(kind):
     state = {"features": kind.modality.feature_names(kind.adata), "shape": list(kind.modality.shape(kind.adata))}
-    made = kind.modality.new_anndata(np.float32(values_of(kind)), kind.adata.obs, state)
-    np.testing.assert_array_equal(kind.modality.read(made, "x", None).dense().numpy(), np.float32(values_of(kind)))
+    values = np.random.default_rng(0).random(kind.values.shape, dtype=np.float32)
+    made = kind.modality.new_anndata(values, kind.adata.obs, state)
+    np.testing.assert_array_equal(Kind(kind.modality, made).values, values)
+    assert kind.modality.feature_names(made) == kind.modality.feature_names(kind.adata)
     assert made.obs_names.equals(kind.adata.obs_names)
 
 
@@ -263,11 +302,11 @@ def test_predictions_are_written_in_the_order_of_the_data_with_nan_for_unknown_f
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_nan_and_infinite_values_are_refused_with_their_slot(kind, bad):
-    values = values_of(kind)
-    values[(2, *[1] * (values.ndim - 1))] = bad
-    path = r"obsm\['profile'\]" if isinstance(kind.modality, Profile) else "X"
-    with pytest.raises(ValueError, match=rf"mdata\['m'\]\.{path} has .*NaN or infinite values"):
+@pytest.mark.parametrize("name", FLOATING)
+def test_nan_and_infinite_values_are_refused_with_their_slot(name, bad):
+    kind = KINDS[name]()
+    kind.values[(2, *[1] * (kind.values.ndim - 1))] = bad
+    with pytest.raises(ValueError, match=rf"{re.escape(kind.path)} has .*NaN or infinite values"):
         kind.read()
 
 

@@ -46,11 +46,14 @@ class ImageRows:
         measured: np.ndarray | None = None,
         identity: np.ndarray | None = None,
     ) -> Self:
-        """Copy images of type uint8, uint16 or floating point, and what goes with them."""
-        images = np.array(images, dtype=np.float32 if images.dtype.kind == "f" else images.dtype, order="C")
+        """Take images of type uint8, uint16 or floating point, and what goes with them; copy where the type changes."""
+        images = np.ascontiguousarray(images, dtype=np.float32 if images.dtype.kind == "f" else images.dtype)
         known = RANGES.get(images.dtype.name, 1.0)
         stored = torch.from_numpy(images.view(np.int16) if images.dtype == np.uint16 else images)
-        rest = (None if part is None else torch.from_numpy(np.array(part)) for part in (mask, measured, identity))
+        rest = (
+            None if part is None else torch.from_numpy(np.ascontiguousarray(part))
+            for part in (mask, measured, identity)
+        )
         return cls(stored, known, *rest)
 
     def __len__(self) -> int:

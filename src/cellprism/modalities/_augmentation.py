@@ -32,7 +32,8 @@ class Augmentation(Record):
     shift
         Move by up to this fraction of height and width.
     intensity
-        Multiply intensities of each modality by a random factor between ``1 - intensity`` and ``1 + intensity``.
+        Multiply intensities of each modality by a random factor between ``1 - intensity`` and ``1 + intensity``;
+        what then leaves the range is cut off where intensities are scaled.
     """
 
     flips: bool = True
@@ -53,7 +54,7 @@ class Augmentation(Record):
         images, mask = self._movement(images, mask, draws[:, 1:4])
         if self.intensity:
             factors = 1 + self.intensity * (2 * torch.rand(len(images), device=images.device) - 1)
-            images = (images * factors[:, None, None, None]).clamp(0, 1)
+            images = images * factors[:, None, None, None]
         return images, mask
 
     def _symmetry(self, images: Images, mask: Masks, draw: Float[Tensor, " rows"]) -> tuple[Images, Masks]:

@@ -79,7 +79,7 @@ class ImageDecoder(nn.Module):
         self.modulation = Modulation(n_identities, n_hidden)
         self.network = network
 
-    def forward(self, latent: Float[Tensor, "rows width"], covariates: Covariates) -> Pixels:
+    def forward(self, latent: Float[Tensor, "rows latents"], covariates: Covariates) -> Pixels:
         """Decode."""
         features = self.lift(torch.cat([latent, covariates.batches], dim=1))
         return self.network(self.modulation(features, covariates.identity)).float()
@@ -151,21 +151,22 @@ class ImageCoder(Coder):
 
     def _fit_range(self, rows: ImageRows) -> None:
         chosen = rows.take(torch.linspace(0, len(rows) - 1, min(len(rows), MAX_STATISTICS)).long().to(rows.device))
-        pixels, known = chosen.fractions().cpu().numpy(), _known(chosen).cpu().numpy()[:, :, 0, 0] > 0
-        for channel in range(pixels.shape[1]):
-            measured = pixels[known[:, channel], channel]
-            low, high = np.percentile(measured, self.images.percentiles) if measured.size else (0.0, 1.0)
-            self.low[channel], self.high[channel] = float(low), max(float(high), float(low) + 1e-6)
+        for channel, known in enumerate(_known(chosen)[:, :, 0, 0].bool().T):
+            measured = ImageRows(chosen.stored[known][:, [channel]], chosen.intensity_range)
+            if len(measured):
+                low, high = np.percentile(measured.fractions().cpu().numpy(), self.images.percentiles)
+                self.low[channel], self.high[channel] = float(low), max(float(high), float(low) + 1e-6)
 
     def _fit_location(self, rows: ImageRows) -> None:
-        """Mean image of each identity, in every position in which training shows it."""
+        """Mean image of each identity, in every position in which training shows it; of all where there is none."""
         total, count = torch.zeros_like(self.location), torch.zeros_like(self.location[:, :, :1, :1])
         for part in _chunks(rows):
             part = part.to(self.location.device)
             known, identity = _known(part), self._identity_or_zero(part)
             total.index_add_(0, identity, self.fractions(part) * known)
             count.index_add_(0, identity, known)
-        mean = total / count.clamp(min=1)
+        overall = total.sum(0, keepdim=True) / count.sum(0, keepdim=True).clamp(min=1)
+        mean = torch.where(count > 0, total / count.clamp(min=1), overall)
         is_square = mean.shape[2] == mean.shape[3]
         codes = self.images.augmentation.codes(is_square)
         turned = [flip_and_turn(mean, torch.full((len(mean),), code, device=mean.device)) for code in codes]

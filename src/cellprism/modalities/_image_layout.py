@@ -40,14 +40,12 @@ def image_array(adata: AnnData, key: str, accessor: str) -> np.ndarray:
     _check_axes(images, path)
     if not (images.dtype in (np.uint8, np.uint16) or images.dtype.kind == "f"):
         raise ValueError(f"{path} has dtype {images.dtype}; expected uint8, uint16 or floating point. Convert it.")
-    if not len(images):
-        raise ValueError(f"{path} has no cells (shape {images.shape}). Drop this modality or fill it.")
     return images
 
 
 def _check_axes(images: np.ndarray, path: str) -> None:
     shape = images.shape
-    lacking = {2: "channels, height and width are", 3: "channels is" if _is_flat(shape) else "an axis is"}
+    lacking = {2: "channels, height and width are", 3: "the channel is" if _is_flat(shape) else "an axis is"}
     fix = {2: "Reshape it.", 3: "For images of one channel, add the axis: array[:, None]."}
     if images.ndim in lacking:
         raise ValueError(
@@ -56,7 +54,7 @@ def _check_axes(images: np.ndarray, path: str) -> None:
         )
     if images.ndim != 4:
         raise ValueError(f"{path} has {images.ndim} axes; expected 4: (cells, channels, height, width).")
-    if shape[3] <= MAX_CHANNELS and shape[3] < min(shape[1:3]) and shape[1] >= SIDES[0]:
+    if shape[3] <= MAX_CHANNELS and (shape[1] > MAX_CHANNELS or shape[3] < SIDES[0] <= min(shape[1:3])):
         raise ValueError(
             f"{path} has shape {shape}, which looks like channels last; expected (cells, channels, height, width). "
             "Move the axis: np.moveaxis(array, -1, 1)."
@@ -112,28 +110,34 @@ def channel_positions(asked: tuple[str, ...], known: list[str], path: str) -> li
 
 
 def check_pixels(
-    images: np.ndarray, measured: np.ndarray | None, names: list[str], path: str, *, is_unit: bool
-) -> None:
-    """Refuse pixels that are not finite, intensities outside the range, and channels that are constant.
+    images: np.ndarray, positions: list[int], measured: np.ndarray | None, path: str, *, is_unit: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Refuse pixels that are not finite and intensities outside the range; give each channel's limits.
 
     Looks at some cells at a time, so that no copy of all images is made.
 
     Parameters
     ----------
     images
-        Chosen channels of all cells.
+        All channels of all cells.
+    positions
+        Which channels are looked at.
     measured
-        Cells x channels that count; all by default.
-    names
-        Names of the channels.
+        Cells x chosen channels that count; all by default.
     path
         Accessor path, for messages.
     is_unit
         Whether floating-point intensities must lie in [0, 1].
+
+    Returns
+    -------
+    Lowest and highest intensity of each channel; infinity and its negative where it was measured in no cell.
     """
-    low, high = np.full(len(names), np.inf), np.full(len(names), -np.inf)
+    if not len(images):
+        raise ValueError(f"{path} has no cells (shape {images.shape}). Drop this modality or fill it.")
+    low, high = np.full(len(positions), np.inf), np.full(len(positions), -np.inf)
     for start in range(0, len(images), 512):
-        part = images[start : start + 512]
+        part = images[start : start + 512][:, positions]
         known = np.ones(part.shape[:2], bool) if measured is None else measured[start : start + 512]
         if part.dtype.kind == "f" and not np.isfinite(part[known]).all():
             n_bad = int((~np.isfinite(part)).any(axis=(2, 3))[known].sum())
@@ -148,6 +152,17 @@ def check_pixels(
             f"{path} has intensities from {low.min():.3g} to {high.max():.3g}; expected floating-point images in "
             "[0, 1]. Use Images(scale='percentile') or scale='cell', or divide by the camera's range."
         )
+    return low, high
+
+
+def check_variation(low: np.ndarray, high: np.ndarray, names: tuple[str, ...], path: str) -> None:
+    """Refuse to learn from channels that are constant. New cells may be blank in one.
+
+    Raises
+    ------
+    ValueError
+        If a channel's lowest intensity is its highest, or it was measured in no cell.
+    """
     for name, lowest, highest in zip(names, low, high, strict=True):
         if not lowest < highest:
             found = "was measured in no cell" if lowest > highest else f"is {lowest:.3g} in every pixel of every cell"
@@ -184,7 +199,7 @@ def read_measured(adata: AnnData, key: str, names: list[str], positions: list[in
     KeyError
         If there is no such slot.
     ValueError
-        If its shape is not cells x channels.
+        If its shape is not cells x channels, or it holds something else than yes and no.
     """
     path = f"{accessor}.obsm[{key!r}]"
     if key not in adata.obsm:
@@ -194,11 +209,18 @@ def read_measured(adata: AnnData, key: str, names: list[str], positions: list[in
         lacking = [names[i] for i in positions if names[i] not in table]
         if lacking:
             raise ValueError(f"{path} has no column {lacking[0]!r}; expected one for each channel.")
-        return table[[names[i] for i in positions]].to_numpy(bool)
+        return _as_booleans(table[[names[i] for i in positions]].to_numpy(), path)
     values = np.asarray(table)
     if values.shape != (adata.n_obs, len(names)):
         raise ValueError(f"{path} has shape {values.shape}; expected cells x channels, {(adata.n_obs, len(names))}.")
-    return values.astype(bool)[:, positions]
+    return _as_booleans(values[:, positions], path)
+
+
+def _as_booleans(values: np.ndarray, path: str) -> np.ndarray:
+    is_yes = values == 1
+    if not (is_yes | (values == 0)).all():
+        raise ValueError(f"{path} has values other than True and False, such as NaN; say of each channel which it is.")
+    return is_yes.astype(bool)
 
 
 def read_identity(adata: AnnData, column: str, known: tuple[str, ...], accessor: str) -> np.ndarray:

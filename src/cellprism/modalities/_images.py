@@ -16,6 +16,7 @@ from cellprism.modalities._image_layout import (
     channel_names,
     channel_positions,
     check_pixels,
+    check_variation,
     identity_column,
     image_array,
     read_identity,
@@ -120,7 +121,11 @@ class Images(Modality):
         images = image_array(adata, self.key, accessor)
         names = channel_names(adata, self.key, images.shape[1], accessor)
         channels = (self.channels,) if isinstance(self.channels, str) else tuple(self.channels or names)
-        channel_positions(channels, names, f"{accessor}.obsm[{self.key!r}]")
+        path = f"{accessor}.obsm[{self.key!r}]"
+        positions = channel_positions(channels, names, path)
+        measured = self._read_measured(adata, names, positions, accessor)
+        low, high = check_pixels(images, positions, measured, path, is_unit=self.scale == "dtype")
+        check_variation(low, high, channels, path)
         identities = self.identities
         if self.identity is not None and identities is None:
             identities = tuple(sorted(identity_column(adata, self.identity, accessor).unique()))
@@ -145,6 +150,11 @@ class Images(Modality):
         asked = tuple(names) if self.channels is None else self.channels
         return channel_positions(asked, names, f"{accessor}.obsm[{self.key!r}]")
 
+    def _read_measured(
+        self, adata: AnnData, names: list[str], positions: list[int], accessor: str
+    ) -> np.ndarray | None:
+        return None if self.measured is None else read_measured(adata, self.measured, names, positions, accessor)
+
     def feature_names(self, adata: AnnData) -> list[str]:
         """Give the names of the channels that are used."""
         names = channel_names(adata, self.key, adata.obsm[self.key].shape[1], "adata")
@@ -159,15 +169,12 @@ class Images(Modality):
         stored = image_array(adata, self.key, accessor)
         positions = np.asarray(self._positions(adata, accessor))[slice(None) if order is None else order].tolist()
         names = channel_names(adata, self.key, stored.shape[1], accessor)
-        measured = None
-        if self.measured is not None:
-            measured = read_measured(adata, self.measured, names, positions, accessor)
-        chosen = [names[i] for i in positions]
-        images = stored[:, positions]
+        measured = self._read_measured(adata, names, positions, accessor)
         path = f"{accessor}.obsm[{self.key!r}]"
-        check_pixels(images, measured, chosen, path, is_unit=self.scale == "dtype")
-        if measured is not None and images.dtype.kind == "f":
-            images = np.where(measured[:, :, None, None], images, 0).astype(images.dtype)
+        check_pixels(stored, positions, measured, path, is_unit=self.scale == "dtype")
+        images = np.take(stored, positions, axis=1)
+        if measured is not None:
+            images[~measured] = 0
         return ImageRows.from_numpy(
             images,
             mask=None if self.mask is None else read_mask(adata, self.mask, images.shape[2:], accessor),
