@@ -33,6 +33,9 @@ CHANNELS = "channels"
 NORMALIZED = "image_normalized"
 """``.obsm`` key of images on a common scale."""
 
+RESIZED = "image_resized"
+"""``.obsm`` key of images of another size."""
+
 RADIAL_PROFILE = "radial_profile"
 """``.obsm`` key of mean intensities from the centre to the edge of a cell."""
 

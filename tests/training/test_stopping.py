@@ -98,6 +98,7 @@ def test_nan_keeps_the_weights_with_the_best_held_out_loss():
         model.train(max_epochs=5, batch_size=30, callbacks=[Remember()], **QUIET)
     for name, parameter in model.module.named_parameters():
         assert torch.equal(parameter, seen["weights"][name]), name
+    assert list(model.history["validation_loss"].index) == [0, 1]
 
 
 class At(Callback):

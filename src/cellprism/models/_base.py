@@ -22,7 +22,6 @@ from cellprism.models._training import Training, seeded
 from cellprism.models._writing import Writing
 from cellprism.module import LatentModule
 from cellprism.objectives import Objective
-from cellprism.training import Stage
 
 
 class LatentModel(Training, Inference, Writing, Saving, BaseModelClass):
@@ -240,10 +239,6 @@ class LatentModel(Training, Inference, Writing, Saving, BaseModelClass):
             for position, first in enumerate(names)
             for second in names[position + 1 :]
         ]
-
-    @abstractmethod
-    def _stages(self, pretrain: str | None, freeze: bool) -> list[Stage]:
-        """Phases of training."""
 
     def _require_dataset(self) -> CellDataset:
         if self._dataset is None:

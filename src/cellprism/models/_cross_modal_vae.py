@@ -9,9 +9,12 @@ from anndata import AnnData
 from lightning.pytorch.callbacks import Callback
 from mudata import MuData
 
+from cellprism import _keys
+from cellprism.data import closest
 from cellprism.latents import LatentLayout
-from cellprism.modalities import Architecture
+from cellprism.modalities import Architecture, Augmentation, Images, StridedConvolutions
 from cellprism.models._base import LatentModel
+from cellprism.models._registration import choose_modalities
 from cellprism.objectives import (
     Anchor,
     Classifier,
@@ -118,6 +121,73 @@ class CrossModalVAE(LatentModel):
             registry=registry,
         )
 
+    @classmethod
+    def as_published(
+        cls,
+        mdata: MuData,
+        image: str,
+        *,
+        labels_key: str,
+        n_shared: int = 128,
+        n_hidden: int = 1024,
+        n_layers: int = 5,
+        widths: tuple[int, ...] = (128, 256, 512, 1024, 1024),
+        seed: int | None = None,
+    ) -> Self:
+        """Make the unpaired model of images and expression as :cite:t:`yang2021` had it.
+
+        One shared block of 128 dimensions and no private ones; images through five strided convolutions of 128 to
+        1,024 filters, squared error, no augmentation; expression through five layers of 1,024; a critic that reads
+        the label, a linear classifier, a small weight on the divergence. Train it by the paper's schedule, the
+        images first and frozen then, with ``model.train(pretrain=image)``.
+
+        Images must be 64 x 64 pixels for the paper's sizes (:func:`cellprism.pp.resize_images`). What differs: group
+        for batch normalisation, a count likelihood for expression, AdamW with a cosine schedule.
+
+        Parameters
+        ----------
+        mdata
+            Cells measured in images, others in expression.
+        image
+            Name of the modality of images, of which those in ``.obsm["image_resized"]`` are used if there are any,
+            else those in ``.obsm["image"]``.
+        labels_key
+            Column with classes that both modalities have.
+        n_shared, n_hidden, n_layers, widths
+            The paper's sizes; smaller ones train in minutes.
+        seed
+            As for the class.
+
+        Examples
+        --------
+        >>> model = CrossModalVAE.as_published(mdata, "nucleus", labels_key="phase3")  # doctest: +SKIP
+        >>> model.train(pretrain="nucleus")  # doctest: +SKIP
+        """
+        if image not in mdata.mod:
+            raise KeyError(f"mdata has no modality {image!r}. {closest(image, list(mdata.mod))}")
+        kinds = choose_modalities(mdata, [name for name in mdata.mod if name != image])
+        kinds[image] = Images(
+            _keys.RESIZED if _keys.RESIZED in mdata.mod[image].obsm else _keys.IMAGE,
+            augmentation=Augmentation(flips=False, right_angles=False),
+            networks=StridedConvolutions(widths),
+        )
+        cls.setup_mudata(mdata, kinds, labels_key=labels_key)
+        objectives = [
+            Reconstruction(),
+            KLDivergence(weight=0.01, bottleneck=0.0),
+            Critic(weight=1.0, condition="labels", n_hidden=n_hidden),
+            Classifier(weight=1.0),
+        ]
+        return cls(
+            mdata,
+            n_shared=n_shared,
+            n_private=0,
+            n_hidden=n_hidden,
+            n_layers=n_layers,
+            objectives=objectives,
+            seed=seed,
+        )
+
     def _default_objectives(self) -> tuple[Objective, ...]:
         chosen: list[Objective] = [Reconstruction(), SharedReconstruction(), KLDivergence()]
         dataset = self._require_dataset()
@@ -140,7 +210,7 @@ class CrossModalVAE(LatentModel):
             return [MatchedReconstruction()]
         return [Critic(condition="marker" if self.registration.marker_keys else None)]
 
-    def _stages(self, pretrain: str | None, freeze: bool) -> list[Stage]:
+    def _stages(self, pretrain: str | None, freeze: bool, pretrain_epochs: int | None) -> list[Stage]:
         names = tuple(self.registration.modalities)
         everything = Stage("train", self.objectives, names)
         if pretrain is None:
@@ -148,7 +218,7 @@ class CrossModalVAE(LatentModel):
         self._check_modality(pretrain)
         alone = (pretrain,)
         return [
-            Stage(f"pretrain {pretrain}", objectives_of(alone, self.objectives), alone),
+            Stage(f"pretrain {pretrain}", objectives_of(alone, self.objectives), alone, n_epochs=pretrain_epochs),
             Stage("match", self.objectives, names, frozen=alone if freeze else ()),
         ]
 
@@ -166,6 +236,7 @@ class CrossModalVAE(LatentModel):
         validation_indices: Sequence[int] | np.ndarray | None = None,
         validation_size: float = 0.1,
         pretrain: str | None = None,
+        pretrain_epochs: int | None = None,
         freeze: bool = True,
         learning_rate: float = 2e-3,
         weight_decay: float = 1e-2,
@@ -195,6 +266,8 @@ class CrossModalVAE(LatentModel):
             See ``validation_indices``.
         pretrain
             Train this modality alone first, then match the others to it; by default all are trained together.
+        pretrain_epochs
+            Epochs of that stage; as many as of the other by default.
         freeze
             Do not change the pretrained modality while the others are matched to it.
         learning_rate
@@ -224,7 +297,7 @@ class CrossModalVAE(LatentModel):
             callbacks=tuple(callbacks),
         )
         self._train(
-            self._stages(pretrain, freeze),
+            self._stages(pretrain, freeze, pretrain_epochs),
             train_indices=train_indices,
             validation_indices=validation_indices,
             validation_size=validation_size,

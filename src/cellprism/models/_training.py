@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,25 +38,26 @@ class Training:
                 self._fit_statistics(dataset, training)
         self.train_indices_, self.validation_indices_ = training, validation
         first_epoch = _epochs_in(self.history_)
-        interrupted = False
-        try:
-            with seeded(self.seed_ + first_epoch):
-                for stage in stages:
-                    parts = [_with_any(dataset, cells, stage.modalities) for cells in (training, validation)]
-                    fitted = fit_stage(
-                        self.module, dataset, stage, training=parts[0], validation=parts[1],
-                        schedule=schedule, optimisation=optimisation, first_epoch=first_epoch,
-                    )  # fmt: skip
-                    self._add_history(fitted.history)
-                    first_epoch = _epochs_in(self.history_)
-                    interrupted = fitted.interrupted
-                    if interrupted:
-                        break
-        except FloatingPointError:
-            self._finish(dataset, training)
-            raise
+        with seeded(self.seed_ + first_epoch):
+            for stage in stages:
+                parts = [_with_any(dataset, cells, stage.modalities) for cells in (training, validation)]
+                fitted = fit_stage(
+                    self.module,
+                    dataset,
+                    stage,
+                    training=parts[0],
+                    validation=parts[1],
+                    schedule=replace(schedule, max_epochs=stage.n_epochs or schedule.max_epochs),
+                    optimisation=optimisation,
+                    first_epoch=_epochs_in(self.history_),
+                )
+                self._add_history(fitted.history)
+                if fitted.interrupted or fitted.error is not None:
+                    break
         self._finish(dataset, training)
-        if interrupted:
+        if fitted.error is not None:
+            raise fitted.error
+        if fitted.interrupted:
             logger.warning("Training was interrupted; the model keeps the best weights so far and can be used.")
 
     def _finish(self: "LatentModel", dataset: CellDataset, training: np.ndarray) -> None:

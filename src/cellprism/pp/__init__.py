@@ -6,6 +6,7 @@ from cellprism.pp._limits import intensity_limits
 from cellprism.pp._normalize_images import normalize_images
 from cellprism.pp._radial_profile import radial_profile
 from cellprism.pp._read_scportrait import read_scportrait
+from cellprism.pp._resize_images import resize_images
 
 __all__ = [
     "crop_cells",
@@ -14,4 +15,5 @@ __all__ = [
     "normalize_images",
     "radial_profile",
     "read_scportrait",
+    "resize_images",
 ]

@@ -64,10 +64,13 @@ class Fitted:
         Curves.
     interrupted
         Whether the user stopped it.
+    error
+        What stopped it: a loss or gradient that was not finite.
     """
 
     history: dict[str, pd.DataFrame]
     interrupted: bool
+    error: FloatingPointError | None = None
 
 
 def fit_stage(
@@ -100,10 +103,10 @@ def fit_stage(
     first_epoch
         Number of the first epoch in the history.
 
-    Raises
-    ------
-    FloatingPointError
-        If a term or the gradient is not finite; the best weights are kept.
+    Returns
+    -------
+    The curves and why it ended. A term or gradient that is not finite is told in ``error``; the best weights are
+    kept.
     """
     plan = TrainingPlan(module, stage, optimisation=optimisation, max_epochs=schedule.max_epochs)
     frozen = [
@@ -122,15 +125,18 @@ def fit_stage(
         if len(cells)
     ]
     trainer = _trainer(schedule, stage, keeper)
+    interrupted, error = False, None
     try:
         interrupted = _run(trainer, plan, loaders)
+    except FloatingPointError as stopped:
+        error = stopped
     finally:
         keeper.restore(plan, schedule.max_epochs)
         for parameter in frozen:
             parameter.requires_grad_(True)
         module.to(trainer.strategy.root_device)
         module.eval()
-    return Fitted(plan.curves.frames(first_epoch), interrupted)
+    return Fitted(plan.curves.frames(first_epoch), interrupted, error)
 
 
 def _trainer(schedule: Schedule, stage: Stage, keeper: KeepBest) -> pl.Trainer:

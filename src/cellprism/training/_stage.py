@@ -19,12 +19,15 @@ class Stage:
         Modalities that take part; cells without any of them are left out.
     frozen
         Modalities whose networks do not change.
+    n_epochs
+        Epochs at most; those of the schedule by default.
     """
 
     name: str
     objectives: tuple[Objective, ...]
     modalities: tuple[str, ...]
     frozen: tuple[str, ...] = ()
+    n_epochs: int | None = None
 
 
 @dataclass(frozen=True)
