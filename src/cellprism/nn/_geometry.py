@@ -3,14 +3,15 @@
 import math
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
 Images = Float[Tensor, "rows channels height width"]
+ImagesOrMasks = Shaped[Tensor, "rows channels height width"]
 
 
-def flip_and_turn(images: Images, codes: Int[Tensor, " rows"]) -> Images:
+def flip_and_turn(images: ImagesOrMasks, codes: Int[Tensor, " rows"]) -> ImagesOrMasks:
     """Apply one of the eight symmetries of the square to each image.
 
     Parameters
