@@ -57,9 +57,12 @@ nitpicky = True
 # have no page. Shapes carry the bare name of the array that they describe.
 OTHER_PACKAGES = (
     "anndata|argparse|collections|h5py|jaxtyping|lightning|matplotlib|mudata|np|numpy|pandas|pathlib|pd|scipy|scvi"
-    "|sklearn|sparse|torch|types|typing"
+    "|skimage|sklearn|sparse|torch|types|typing"
 )
-BARE_NAMES = "AnnData|Array|ArrayLike|Axes|Batch|DataFrame|Figure|MuData|Outputs|Path|Series|Tensor|ndarray"
+BARE_NAMES = (
+    r"AnnData|Array|ArrayLike|Axes|Batch|ClassifierMixin|DataArray|DataFrame|DataTree|Figure|MuData|Outputs|Path"
+    r"|Series|Sliceable|SpatialData|Tensor|ndarray|tuple\[\w+"
+)
 ENGINE = (
     r"cellprism\.(_record|data|module|nn|training)\..*|cellprism\.modalities\._\w+\.\w+Coder"
     r"|cellprism\.models\._base\..*"
