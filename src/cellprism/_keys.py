@@ -15,6 +15,9 @@ RECONSTRUCTED = "reconstructed"
 STANDARD_DEVIATION = "std"
 """``.layers`` key of the spread over posterior samples."""
 
+HELD_OUT = "cellprism_held_out"
+"""``.obs`` column of the cells that ``cellprism run`` kept out of training."""
+
 UNS = "cellprism"
 """``.uns`` key of the model, its settings and the keys that cellprism wrote."""
 

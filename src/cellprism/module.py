@@ -113,7 +113,7 @@ class LatentModule(nn.Module):
         """Infer the latents of a batch, and draw them; outside training the mean stands for the draw."""
         posteriors = self.encode(batch)
         samples = {key: self.draw(posterior) for key, posterior in posteriors.items()}
-        return Outputs(self, batch, posteriors, samples)
+        return Outputs(self, batch, posteriors, samples, torch.is_autocast_enabled(self.device.type))
 
 
 def _path_widths(layout: LatentLayout, modality: str) -> dict[str, int]:
@@ -137,12 +137,15 @@ class Outputs:
         By modality and block, one row for each observed row.
     samples
         One draw from each posterior.
+    is_mixed
+        Whether networks run in mixed precision; what follows them does not.
     """
 
     module: LatentModule
     batch: Batch
     posteriors: dict[tuple[str, str], Posterior]
     samples: dict[tuple[str, str], Latent]
+    is_mixed: bool = False
 
     @property
     def layout(self) -> LatentLayout:
@@ -227,5 +230,6 @@ class Outputs:
         measured = observed.rows if is_whole else observed.rows.take(rows)
         cells = observed.cells if is_whole else observed.cells[rows]
         batches = self.module.one_hot(self.batch.batch_codes[cells])
-        likelihood = self.module.decode(modality, path, latent, coder.covariates(measured, batches))
+        with torch.autocast(latent.device.type, enabled=self.is_mixed):
+            likelihood = self.module.decode(modality, path, latent, coder.covariates(measured, batches))
         return coder.log_likelihood(likelihood, measured) / coder.n_features

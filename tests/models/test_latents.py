@@ -60,7 +60,7 @@ def test_indices_choose_cells(mosaic_model, indices):
 
 
 def test_indices_out_of_reach_are_refused(mosaic_model):
-    with pytest.raises(IndexError, match="indices reach to 40; mdata has rows 0 to 39"):
+    with pytest.raises(IndexError, match="indices reach from 40 to 40; mdata has rows 0 to 39"):
         mosaic_model.get_latent_representation(indices=[40])
 
 

@@ -12,8 +12,7 @@ import pandas as pd
 from cellprism import datasets
 from cellprism._keys import RECONSTRUCTED, UNS, X_PRIVATE, X_SHARED, translated_layer
 from cellprism.cli._errors import CommandError, explained
-from cellprism.data import closest, obs_columns
-from cellprism.data._read import read_obs
+from cellprism.data import closest, obs_columns, read_obs
 
 DEFAULT_SHARE = "0.25"
 A549_LABELS = "treatment_time"

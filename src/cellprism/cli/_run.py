@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import mudata
 import numpy as np
 
+from cellprism import _keys
 from cellprism.cli._errors import explained
 from cellprism.cli._figures import draw_figures
 from cellprism.cli._input import Cells, Paths, check_slots, choose_paths, read_cells, read_column
@@ -18,8 +19,6 @@ from cellprism.cli._scores import print_scores
 from cellprism.models import CrossModalVAE
 
 logger = logging.getLogger("cellprism")
-
-HELD_OUT_COLUMN = "cellprism_held_out"
 
 
 def run(options: argparse.Namespace, started: float) -> None:
@@ -103,7 +102,7 @@ def write(model: CrossModalVAE, cells: Cells, paths: Paths, *, overwrite: bool) 
         model.save(paths.model, overwrite=True)
     with explained("the results cannot be written"):
         model.write(cells.mdata, overwrite=overwrite)
-    cells.mdata.obs[HELD_OUT_COLUMN] = cells.is_held_out
+    cells.mdata.obs[_keys.HELD_OUT] = cells.is_held_out
     unfinished = paths.output.with_name(f".{paths.output.name}.part")
     with explained(f"--output {paths.output}"):
         try:

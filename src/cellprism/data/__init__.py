@@ -11,6 +11,7 @@ from cellprism.data._read import (
     closest,
     obs_columns,
     read_matrix,
+    read_obs,
     slot_path,
     stored_values,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "map_stored",
     "obs_columns",
     "read_matrix",
+    "read_obs",
     "scale_columns",
     "scale_rows",
     "slot_path",

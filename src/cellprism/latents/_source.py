@@ -54,5 +54,5 @@ class Amortised(nn.Module):
 
 def posterior_from(raw: Float[Tensor, "rows double_width"]) -> Posterior:
     """Read means and scales (between e^-7 and 1) off a linear layer's outputs."""
-    mean, scale = raw.chunk(2, dim=1)
+    mean, scale = raw.float().chunk(2, dim=1)
     return Posterior(mean, -F.softplus(scale).clamp(max=7.0))

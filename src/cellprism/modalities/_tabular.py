@@ -152,7 +152,7 @@ class TabularCoder(Coder):
 
     def decode(self, path: str, latent: Float[Tensor, "rows width"], covariates: Covariates) -> Likelihood:
         """Decode by the decoder of that name."""
-        outputs = self.decoders[path](torch.cat([latent, covariates.batches], dim=1))
+        outputs = self.decoders[path](torch.cat([latent, covariates.batches], dim=1)).float()
         return self.likelihood(outputs, covariates.depth)
 
     def scored(self, rows: Rows) -> Rows:

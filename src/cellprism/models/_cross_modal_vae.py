@@ -222,6 +222,14 @@ class CrossModalVAE(LatentModel):
             Stage("match", self.objectives, names, frozen=alone if freeze else ()),
         ]
 
+    def _default_epochs(self, batch_size: int) -> int:
+        """Pairs of tables are learnt by heart if they are shown for long; images and mosaics take longer."""
+        dataset = self._require_dataset()
+        kinds = self.registration.modalities
+        has_images = any(isinstance(kind, Images) for kind in kinds.values())
+        is_complete = all(dataset.is_observed(name).all() for name in kinds)
+        return default_epochs(len(dataset), batch_size, 250 if is_complete and not has_images else 500)
+
     def train(
         self,
         max_epochs: int | None = None,
@@ -249,7 +257,7 @@ class CrossModalVAE(LatentModel):
         ----------
         max_epochs
             Epochs at most, over which the learning rate falls to zero; by default 20, or more for few cells, so
-            that there are about 500 steps.
+            that there are about 250 steps, or 500 where there are images or some cells lack a modality.
         batch_size
             Cells a minibatch.
         accelerator, devices, precision
@@ -286,7 +294,7 @@ class CrossModalVAE(LatentModel):
             weights are kept.
         """
         schedule = Schedule(
-            max_epochs=max_epochs or default_epochs(len(self._require_dataset()), batch_size),
+            max_epochs=max_epochs or self._default_epochs(batch_size),
             batch_size=batch_size,
             patience=patience if early_stopping else None,
             seed=self.seed_,
@@ -306,7 +314,6 @@ class CrossModalVAE(LatentModel):
         )
 
 
-def default_epochs(n_cells: int, batch_size: int) -> int:
-    """Twenty epochs, or more for few cells, so that passing over all of them takes 500 steps."""
-    n_steps = math.ceil(n_cells / batch_size)
-    return max(20, math.ceil(500 / n_steps))
+def default_epochs(n_cells: int, batch_size: int, n_steps: int) -> int:
+    """Twenty epochs, or more for few cells, so that passing over all of them takes ``n_steps`` steps."""
+    return max(20, math.ceil(n_steps / math.ceil(n_cells / batch_size)))

@@ -41,11 +41,8 @@ class Prediction:
         if needs_training and not self.is_trained_:
             raise RuntimeError(f"This {type(self).__name__} is not trained. Call train() first.")
         mdata, dataset = self._read(data)
-        cells = np.arange(len(dataset)) if indices is None else np.asarray(indices)
-        cells = np.flatnonzero(cells) if cells.dtype == bool else cells.astype(int)
-        if len(cells) and (cells.min() < -len(dataset) or cells.max() >= len(dataset)):
-            raise IndexError(f"indices reach to {cells.max()}; mdata has rows 0 to {len(dataset) - 1}.")
-        return Query(mdata, dataset, cells % max(1, len(dataset)), batch_size)
+        cells = np.arange(len(dataset)) if indices is None else _rows(np.asarray(indices), len(dataset))
+        return Query(mdata, dataset, cells, batch_size)
 
     def _read(self: "LatentModel", data: MuData | AnnData | None) -> tuple[MuData, CellDataset]:
         if data is None or data is self._given:
@@ -167,3 +164,21 @@ class Prediction:
             own = query.mdata.mod[modality].obs.reindex(obs.index)
             obs = obs.join(own[[column for column in own.columns if column not in obs.columns]])
         return obs
+
+
+def _rows(indices: np.ndarray, n_cells: int) -> np.ndarray:
+    """Rows by number, counted from the end where negative, or by a mask.
+
+    Raises
+    ------
+    IndexError
+        If there are no such rows, or a mask has another length.
+    """
+    if indices.dtype == bool:
+        if len(indices) != n_cells:
+            raise IndexError(f"indices is a mask over {len(indices)} cells; mdata has {n_cells}.")
+        return np.flatnonzero(indices)
+    rows = indices.astype(int)
+    if len(rows) and (rows.min() < -n_cells or rows.max() >= n_cells):
+        raise IndexError(f"indices reach from {rows.min()} to {rows.max()}; mdata has rows 0 to {n_cells - 1}.")
+    return rows % max(1, n_cells)

@@ -105,9 +105,10 @@ class TrainingPlan(LightningModule):
         """Step the critics, then the model."""
         batch = self.module.augment(batch.only(self.stage.modalities))
         outputs = self.module(batch)
-        self._step_critics(outputs)
         progress = (self.current_epoch + batch_index / max(1, self.trainer.num_training_batches)) / self.max_epochs
-        loss, report = self.evaluate(outputs, progress)
+        with self._full_precision():
+            self._step_critics(outputs)
+            loss, report = self.evaluate(outputs, progress)
         self._refuse_non_finite(report, batch_index)
         if loss.requires_grad:
             self._step_model(loss, progress, batch_index)
@@ -116,8 +117,14 @@ class TrainingPlan(LightningModule):
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Score held-out cells with final weights of all terms."""
         batch = batch.only(self.stage.modalities)
-        loss, report = self.evaluate(self.module(batch), progress=1.0)
+        outputs = self.module(batch)
+        with self._full_precision():
+            loss, report = self.evaluate(outputs, progress=1.0)
         self._record(report, loss, batch, "validation")
+
+    def _full_precision(self) -> torch.autocast:
+        """Sums, norms and critics in single precision, also where networks run in mixed precision."""
+        return torch.autocast(self.device.type, enabled=False)
 
     def evaluate(self, outputs: Outputs, progress: float) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
         """Weighted sum of the objectives, and every term and metric by name.
