@@ -69,15 +69,25 @@ def two_views(first: torch.Tensor, second: torch.Tensor) -> Batch:
 )
 def test_images_are_moved_by_the_symmetries_that_are_allowed_and_by_all_of_them(settings, size, codes):
     images = pictures(size)
-    changed, _ = Augmentation(**settings)(images, None, draws())
+    changed, _ = Augmentation(share=1.0, **settings)(images, None, draws())
     all_codes = range(8) if size[0] == size[1] else range(4)
     assert set(codes_of(changed, images, all_codes)) == set(codes)
+
+
+def test_the_stated_share_of_images_is_changed_and_the_others_are_left_as_they_are():
+    images = torch.rand(400, 1, 16, 16)
+    random = draws(400)
+    changed, _ = Augmentation(share=0.3)(images, None, random)
+    is_same = (changed == images).flatten(1).all(1)
+    assert is_same[random[:, 4] >= 0.3].all()
+    # one of the eight symmetries is no change
+    assert abs(float((~is_same).float().mean()) - 0.3 * 7 / 8) < 0.08
 
 
 def test_every_symmetry_is_as_likely_as_every_other():
     n_images = 8 * 500
     images = torch.arange(256.0).reshape(1, 1, 16, 16).repeat(n_images, 1, 1, 1)
-    changed, _ = Augmentation()(images, None, draws(n_images))
+    changed, _ = Augmentation(share=1.0)(images, None, draws(n_images))
     counts = np.bincount(codes_of(changed, images, range(8)), minlength=8)
     np.testing.assert_allclose(counts / 500, 1, atol=0.2)
 

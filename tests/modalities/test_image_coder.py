@@ -126,7 +126,7 @@ def test_a_stain_never_seen_in_a_channel_has_the_mean_image_of_the_others():
 @pytest.mark.parametrize("size", [(16, 16), (17, 20)])
 def test_the_mean_image_is_that_of_all_positions_that_training_shows(size):
     adata = image_data(N_CELLS, size=size)
-    augmentation = Augmentation()
+    augmentation = Augmentation(share=1.0)
     coder, rows = prepared(adata, augmentation=augmentation)
     codes = augmentation.codes(is_square=size[0] == size[1])
     turned = torch.cat([flip_and_turn(rows.fractions(), torch.full((N_CELLS,), code)) for code in codes])

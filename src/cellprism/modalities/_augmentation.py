@@ -23,6 +23,9 @@ class Augmentation(Record):
 
     Parameters
     ----------
+    share
+        Share of the cells that are changed, another half each time by default. The others keep what the microscope
+        gives a direction to, such as shadows, which a model that only sees turned cells cannot learn to predict.
     flips
         Mirror half of the images left and right, and half top and bottom.
     right_angles
@@ -36,6 +39,7 @@ class Augmentation(Record):
         what then leaves the range is cut off where intensities are scaled.
     """
 
+    share: float = 0.5
     flips: bool = True
     right_angles: bool = True
     rotation: float = 0.0
@@ -43,19 +47,20 @@ class Augmentation(Record):
     intensity: float = 0.0
 
     def __post_init__(self) -> None:
-        limits = {"rotation": 180, "shift": 0.5, "intensity": 1}
+        limits = {"share": 1, "rotation": 180, "shift": 0.5, "intensity": 1}
         for name, limit in limits.items():
             if not 0 <= getattr(self, name) <= limit:
                 raise ValueError(f"Augmentation has {name}={getattr(self, name)}; expected 0 to {limit}.")
 
     def __call__(self, images: Images, mask: Masks, draws: Float[Tensor, "rows draws"]) -> tuple[Images, Masks]:
         """Change each image and its mask as its random numbers, uniform in [0, 1], say."""
-        images, mask = self._symmetry(images, mask, draws[:, 0])
-        images, mask = self._movement(images, mask, draws[:, 1:4])
+        changed, changed_mask = self._symmetry(images, mask, draws[:, 0])
+        changed, changed_mask = self._movement(changed, changed_mask, draws[:, 1:4])
         if self.intensity:
             factors = 1 + self.intensity * (2 * torch.rand(len(images), device=images.device) - 1)
-            images = images * factors[:, None, None, None]
-        return images, mask
+            changed = changed * factors[:, None, None, None]
+        chosen = (draws[:, 4] < self.share)[:, None, None, None]
+        return torch.where(chosen, changed, images), None if mask is None else torch.where(chosen, changed_mask, mask)
 
     def _symmetry(self, images: Images, mask: Masks, draw: Float[Tensor, " rows"]) -> tuple[Images, Masks]:
         allowed = torch.tensor(self.codes(images.shape[2] == images.shape[3]), device=images.device)

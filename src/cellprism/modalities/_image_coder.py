@@ -170,7 +170,8 @@ class ImageCoder(Coder):
         is_square = mean.shape[2] == mean.shape[3]
         codes = self.images.augmentation.codes(is_square)
         turned = [flip_and_turn(mean, torch.full((len(mean),), code, device=mean.device)) for code in codes]
-        self.location.copy_(torch.stack(turned).mean(0))
+        share = self.images.augmentation.share
+        self.location.copy_((1 - share) * mean + share * torch.stack(turned).mean(0))
 
     def _fit_unit(self, rows: ImageRows) -> None:
         total, count = torch.zeros_like(self.unit), torch.zeros_like(self.unit)
