@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from _image_data import ImageData, one_stain_each, paired_data
 from _tables import Tables
+from scipy import sparse
 from sklearn.base import ClassifierMixin
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
@@ -175,8 +176,8 @@ def measured(data: ImageData, modality: str, cells: pd.Index) -> np.ndarray:
     return data.images(modality, cells) if modality == "nucleus" else log_expression(data.mdata[modality][cells].X)
 
 
-def log_expression(counts: np.ndarray) -> np.ndarray:
-    return np.asarray(tl.log_normalize(counts, target_sum=1e4))
+def log_expression(counts: np.ndarray | sparse.csr_matrix) -> np.ndarray:
+    return tl.log_normalize(counts.toarray() if sparse.issparse(counts) else counts, target_sum=1e4)
 
 
 def features_of(modality: str) -> Callable | None:

@@ -4,13 +4,15 @@ from itertools import permutations
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 import pandas as pd
 
 from cellprism import pl, tl
-from cellprism._keys import translated_layer
+from cellprism._keys import RECONSTRUCTED, translated_layer
 from cellprism.cli._comparison import MIN_PAIRS
 from cellprism.cli._input import Cells
 from cellprism.cli._scale import Measured
+from cellprism.modalities import Images
 from cellprism.models import CrossModalVAE
 
 _DPI = 150
@@ -44,19 +46,34 @@ def _draw_maps(cells: Cells, folder: Path) -> list[Path]:
 
 def _draw_translation(model: CrossModalVAE, cells: Cells, source: str, target: str, folder: Path) -> list[Path]:
     """Draw the best and the worst feature over held-out cells, or over all if none were held out."""
-    adata, layer = cells.mdata.mod[target], translated_layer(source)
+    adata, key = cells.mdata.mod[target], translated_layer(source)
+    values = Measured.of(adata, model.registration.modalities[target], cells.training)
     shown = cells.held_out if cells.is_held_out.any() else cells.training
     shown = shown.intersection(adata.obs_names, sort=False)
     shown = shown.intersection(cells.mdata.mod[source].obs_names, sort=False)
-    if layer not in adata.layers or len(shown) < MIN_PAIRS:
+    if not values.has_predicted(key) or len(shown) < MIN_PAIRS:
         return []
-    values = Measured.of(adata, model.registration.modalities[target], cells.training)
+    panels = (
+        _draw_images(values, shown, key)
+        if isinstance(values.modality, Images)
+        else _draw_values(values, shown, key, (f"{target}, {values.scale.name}", f"translated from {source}"))
+    )
+    return [_save(panels.flat[0], folder / f"translation_{source}_to_{target}.png")]
+
+
+def _draw_values(values: Measured, shown: pd.Index, key: str, names: tuple[str, str]) -> np.ndarray:
     panels = pl.true_vs_predicted(
-        values.measured(shown), values.predicted(shown, layer), feature_names=adata.var_names, show=False
+        values.measured(shown), values.predicted(shown, key), feature_names=values.adata.var_names, show=False
     )
     for panel in panels:
-        panel.set(xlabel=f"{target}, {values.scale.name}", ylabel=f"translated from {source}")
-    return [_save(panels[0], folder / f"translation_{source}_to_{target}.png")]
+        panel.set(xlabel=names[0], ylabel=names[1])
+    return panels
+
+
+def _draw_images(values: Measured, shown: pd.Index, key: str) -> np.ndarray:
+    images, adata = values.modality, values.adata[shown]
+    predicted = [images.own_slot(name).partition("/")[2] for name in (key, RECONSTRUCTED)]
+    return pl.translation(adata, *predicted, key=images.key, show=False)
 
 
 def _save(panel: "matplotlib.axes.Axes", path: Path) -> Path:

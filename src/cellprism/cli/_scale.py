@@ -10,7 +10,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from cellprism.data import Matrix
-from cellprism.modalities import Counts, Features, Modality, Peaks
+from cellprism.modalities import Counts, Features, Images, Modality, Peaks
 from cellprism.tl import log_normalize
 
 
@@ -62,6 +62,8 @@ def scale_of(modality: Modality, training: Matrix, *, size_normalised: bool = Tr
         spread = dense.std(axis=0)
         standardise = partial(_standardised, mean=dense.mean(axis=0), spread=np.where(spread > 0, spread, 1))
         return Scale("standardised", standardise, standardise, standardise)
+    if isinstance(modality, Images):
+        return Scale("intensities", _as_fractions, _as_fractions, _as_fractions)
     return Scale("as measured", _unchanged, _unchanged, _unchanged)
 
 
@@ -73,22 +75,21 @@ class Measured:
     ----------
     adata
         The modality.
-    layer
-        Layer that was trained on; ``None`` for ``.X``.
+    modality
+        What it is, which says where its values and predictions lie.
     scale
         How its values are compared.
     """
 
     adata: AnnData
-    layer: str | None
+    modality: Modality
     scale: Scale
 
     @classmethod
     def of(cls, adata: AnnData, modality: Modality, training: pd.Index, *, size_normalised: bool = True) -> "Measured":
         """Fit the scale on the training cells among those measured."""
-        layer = getattr(modality, "layer", None)
-        rows = _matrix(adata, layer)[adata.obs_names.isin(training)]
-        return cls(adata, layer, scale_of(modality, rows, size_normalised=size_normalised))
+        rows = _matrix(adata, _slot(modality))[adata.obs_names.isin(training)]
+        return cls(adata, modality, scale_of(modality, rows, size_normalised=size_normalised))
 
     @property
     def cells(self) -> pd.Index:
@@ -97,22 +98,36 @@ class Measured:
 
     def telling(self, cells: pd.Index) -> Matrix:
         """Give values to predict from."""
-        return self.scale.telling(self._rows(cells, self.layer))
+        return self.scale.telling(self._rows(cells, _slot(self.modality)))
 
     def measured(self, cells: pd.Index) -> Matrix:
         """Give values to compare with."""
-        return self.scale.measured(self._rows(cells, self.layer))
+        return self.scale.measured(self._rows(cells, _slot(self.modality)))
 
-    def predicted(self, cells: pd.Index, layer: str) -> Matrix:
-        """Give predictions that lie in a layer."""
-        return self.scale.predicted(self._rows(cells, layer))
+    def predicted(self, cells: pd.Index, key: str) -> Matrix:
+        """Give predictions that :meth:`~cellprism.CrossModalVAE.write` wrote under a key."""
+        return self.scale.predicted(self._rows(cells, self.modality.own_slot(key)))
 
-    def _rows(self, cells: pd.Index, layer: str | None) -> Matrix:
-        return _matrix(self.adata, layer)[self.cells.get_indexer(cells)]
+    def has_predicted(self, key: str) -> bool:
+        """Whether there are such predictions."""
+        place, _, name = self.modality.own_slot(key).partition("/")
+        return name in getattr(self.adata, place)
+
+    def _rows(self, cells: pd.Index, slot: str) -> Matrix:
+        return _matrix(self.adata, slot)[self.cells.get_indexer(cells)]
 
 
-def _matrix(adata: AnnData, layer: str | None) -> Matrix:
-    matrix = adata.X if layer is None else adata.layers[layer]
+def _slot(modality: Modality) -> str:
+    """Where the measurements lie, as ``"X"`` or ``"place/key"``."""
+    if isinstance(modality, Images):
+        return f"obsm/{modality.key}"
+    layer = getattr(modality, "layer", None)
+    return "X" if layer is None else f"layers/{layer}"
+
+
+def _matrix(adata: AnnData, slot: str) -> Matrix:
+    place, _, key = slot.partition("/")
+    matrix = getattr(adata, place)[key] if key else adata.X
     return matrix.tocsr() if sparse.issparse(matrix) else np.asarray(matrix)
 
 
@@ -130,6 +145,12 @@ def _log1p(matrix: Matrix) -> Matrix:
 
 def _is_positive(matrix: Matrix) -> Matrix:
     return (matrix > 0).astype(np.float32)
+
+
+def _as_fractions(images: np.ndarray) -> np.ndarray:
+    """Give intensities as fractions of the range of their type, one row a cell."""
+    full = np.iinfo(images.dtype).max if images.dtype.kind == "u" else 1
+    return np.float32(images).reshape(len(images), -1) / full
 
 
 def _unchanged(matrix: Matrix) -> Matrix:
