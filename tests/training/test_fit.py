@@ -278,6 +278,13 @@ def test_pretraining_looks_at_one_modality_and_both_stages_are_in_the_history():
     assert model.history["critic_accuracy_train"].index.tolist() == [2, 3]
 
 
+def test_pretraining_can_have_a_length_of_its_own():
+    model = model_of(simulate(present=MOSAIC), objectives=[Reconstruction(), Critic()])
+    model.train(max_epochs=2, pretrain="rna", pretrain_epochs=3, **QUIET)
+    assert model.history["reconstruction_rna_train"].index.tolist() == [0, 1, 2, 3, 4]
+    assert model.history["reconstruction_protein_train"].index.tolist() == [3, 4]
+
+
 def test_an_unknown_modality_to_pretrain_offers_the_closest():
     with pytest.raises(KeyError, match=r"no modality 'protien'. Did you mean 'protein'"):
         model_of().train(max_epochs=1, pretrain="protien", **QUIET)
