@@ -144,6 +144,7 @@ def test_arrays_of_four_axes_are_inferred_to_be_images_unless_they_are_predictio
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"channels": ("DAPI", "DAPI")}, r"Images has channels .* expected distinct names"),
         ({"scale": "max"}, "Images has scale 'max'; expected one of 'dtype', 'percentile', 'cell'"),
         ({"likelihood": "poisson"}, "Images has likelihood 'poisson'; expected 'gaussian' or 'bernoulli'"),
         (

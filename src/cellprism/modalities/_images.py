@@ -110,6 +110,8 @@ class Images(Modality):
             raise ValueError(f"Images has scale {self.scale!r}; expected one of {', '.join(map(repr, SCALES))}.")
         if self.likelihood not in ("gaussian", "bernoulli"):
             raise ValueError(f"Images has likelihood {self.likelihood!r}; expected 'gaussian' or 'bernoulli'.")
+        if isinstance(self.channels, tuple) and len(set(self.channels)) < len(self.channels):
+            raise ValueError(f"Images has channels {self.channels}; expected distinct names.")
         if not 0 <= self.percentiles[0] < self.percentiles[1] <= 100:
             raise ValueError(f"Images has percentiles {self.percentiles}; expected two rising numbers in 0 to 100.")
         for name in ("foreground_weight", "reconstruction_weight", "structural_similarity"):
