@@ -74,12 +74,12 @@ class ResidualConvolutions(ImageNetworks):
     max_filters
         Filters at most.
     n_blocks
-        Residual blocks at each size; 0 leaves the strided convolutions alone, and is fastest.
+        Residual blocks at the smallest size, where they cost little.
     """
 
     n_filters: int = 16
     max_filters: int = 256
-    n_blocks: int = 1
+    n_blocks: int = 2
 
     def _widths(self, shape: Shape) -> tuple[int, ...]:
         n_halvings = next(n for n in range(1, 12) if min(halved(shape[1:], n)) <= 7)

@@ -63,7 +63,7 @@ class ConvEncoder(nn.Sequential):
     widths
         Filters after each halving.
     n_blocks
-        Residual blocks after each halving.
+        Residual blocks at the smallest size.
     n_outputs
         Number of features.
     """
@@ -71,9 +71,8 @@ class ConvEncoder(nn.Sequential):
     def __init__(self, shape: tuple[int, int, int], widths: tuple[int, ...], n_blocks: int, n_outputs: int) -> None:
         layers: list[nn.Module] = []
         for before, after in pairwise((shape[0], *widths)):
-            layers.append(nn.Conv2d(before, after, 4, stride=2, padding=1))
-            layers += [ResidualBlock(after) for _ in range(n_blocks)]
-            layers.append(normalised(after))
+            layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), normalised(after)]
+        layers[-1:-1] = [ResidualBlock(widths[-1]) for _ in range(n_blocks)]
         height, width = halved(shape[1:], len(widths))
         layers += [nn.Flatten(), nn.Linear(widths[-1] * height * width, n_outputs)]
         super().__init__(*layers)
@@ -143,7 +142,7 @@ class ConvDecoder(nn.Sequential):
     widths
         Filters before each enlargement, from the smallest image on.
     n_blocks
-        Residual blocks before each enlargement.
+        Residual blocks at the smallest size.
     shape
         Channels, height and width of the result.
     enlarge
@@ -163,8 +162,8 @@ class ConvDecoder(nn.Sequential):
         layers: list[nn.Module] = [
             nn.Linear(n_inputs, widths[0] * height * width),
             nn.Unflatten(1, (widths[0], height, width)),
+            *(ResidualBlock(widths[0]) for _ in range(n_blocks)),
         ]
         for (before, after), size in zip(pairwise((*widths, shape[0])), sizes[1:], strict=True):
-            layers += [ResidualBlock(before) for _ in range(n_blocks)]
             layers += [normalised(before), enlarge(before, after, size)]
         super().__init__(*layers)
