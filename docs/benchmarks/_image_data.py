@@ -78,9 +78,11 @@ def shuffled(names: pd.Index) -> pd.Index:
     return names[np.random.default_rng(SPLIT_SEED).permutation(len(names))]
 
 
-def paired_data(mdata: mudata.MuData, names: tuple[str, str], *, fold: int = 0, n_folds: int = 4) -> ImageData:
-    """Hold out one of four random parts of the paired cells."""
-    cells = shuffled(mdata[names[0]].obs_names)
+def paired_data(
+    mdata: mudata.MuData, names: tuple[str, str], *, fold: int = 0, n_folds: int = 4, is_strip: bool = False
+) -> ImageData:
+    """Hold out one of four parts of the paired cells: random, or strips of a field whose crops overlap."""
+    cells = mdata[names[0]].obs_names if is_strip else shuffled(mdata[names[0]].obs_names)
     return ImageData(mdata, names, cells[fold * len(cells) // n_folds : (fold + 1) * len(cells) // n_folds])
 
 

@@ -25,6 +25,9 @@ def ht29_ph3_images() -> "mudata.MuData":
 
     Notes
     -----
+    Crops lie in the order of their field and overlap: a neighbour held out at random may stand in a training crop.
+    Hold out consecutive cells.
+
     Source: cropped from the images of CellProfiler/examples (code BSD-3 licence, images CC0).
 
     Examples
