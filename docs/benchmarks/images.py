@@ -59,8 +59,8 @@ def document(tables: Tables, seeds: list[int]) -> str:
         "`error / mean image`: squared error over that of the mean image; `similarity`: structural similarity; "
         "`features`: mean correlation of image features over cells; `labels`: held-out cells by 10 training cells of "
         "the other modality; `forest`: mean one-against-rest AUC of a random forest of real cells, applied to "
-        "translated ones; a strip is a quarter of the HT29 field, whose crops overlap; `detail kept`: differences of neighbouring pixels, predicted over true; `seconds`: CPU "
-        "seconds of training.\n\n"
+        "translated ones; a strip is a quarter of the HT29 field, whose crops overlap; `detail kept`: differences of "
+        "neighbouring pixels, predicted over true; `seconds`: CPU seconds of training.\n\n"
         f"{machine()}\n\n{tables.markdown()}\n"
     )
 
