@@ -239,7 +239,7 @@ class CrossModalVAE(LatentModel):
         devices: Any = "auto",
         precision: Any = None,
         early_stopping: bool = True,
-        patience: int = 30,
+        patience: int | None = None,
         train_indices: Sequence[int] | np.ndarray | None = None,
         validation_indices: Sequence[int] | np.ndarray | None = None,
         validation_size: float = 0.1,
@@ -265,7 +265,8 @@ class CrossModalVAE(LatentModel):
         early_stopping
             Stop when the held-out loss has not improved for ``patience`` epochs.
         patience
-            See ``early_stopping``.
+            See ``early_stopping``; by default 30, or a third of the epochs where that is more: few cells make short
+            epochs and a noisy held-out loss.
         train_indices
             Rows to learn from; all by default. Other cells are not looked at, neither for statistics.
         validation_indices
@@ -293,10 +294,11 @@ class CrossModalVAE(LatentModel):
             If a loss or gradient is NaN or infinite; objective, modality, epoch and step are named, and the best
             weights are kept.
         """
+        n_epochs = max_epochs or self._default_epochs(batch_size)
         schedule = Schedule(
-            max_epochs=max_epochs or self._default_epochs(batch_size),
+            max_epochs=n_epochs,
             batch_size=batch_size,
-            patience=patience if early_stopping else None,
+            patience=(patience or max(30, n_epochs // 3)) if early_stopping else None,
             seed=self.seed_,
             show_progress=enable_progress_bar,
             accelerator=accelerator,
