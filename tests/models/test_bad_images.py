@@ -79,11 +79,17 @@ def nameless(images: np.ndarray) -> MuData:
     return mdata
 
 
+def nameless_setup(images: np.ndarray) -> MuData:
+    mdata = nameless(images)
+    CrossModalVAE.setup_mudata(mdata, {"image": Images(networks=StridedConvolutions((2,)))})
+    return mdata
+
+
 @pytest.mark.parametrize("shape", [(20, 64, 16), (30, 16, 16), (17, 256, 16)])
 def test_many_channels_of_narrow_images_are_not_mistaken_for_channels_last(shape):
     images = np.random.default_rng(0).integers(0, 9, (N_CELLS, *shape), dtype=np.uint8)
-    kinds = {"image": Images(networks=StridedConvolutions((2,)))}
-    CrossModalVAE.setup_mudata(nameless(images), kinds)
+    model = CrossModalVAE(nameless_setup(images), n_hidden=4, n_shared=2)
+    assert model.registration.modalities["image"].channels == tuple(f"channel {i}" for i in range(shape[0]))
 
 
 def test_too_many_channels():

@@ -85,7 +85,7 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--epochs", type=_at_least(1), metavar="N",
         help="epochs at most; training stops earlier when its own validation loss no longer improves. "
-        "Default: 20, or more for few cells, so that there are about 250 steps",
+        "Default: 20, or more for few cells, so that there are about 250 steps (500 for images and mosaics)",
     )  # fmt: skip
     group.add_argument(
         "--seed", type=_at_least(0), default=0, metavar="S", help="seed of all that is random. Default: 0"
