@@ -6,7 +6,6 @@ The A549 co-assay and the CITE-seq mosaic ship with the package; the other rows 
 The model's settings are its defaults. What is held out, and what the scores mean, is in ``protocol.md``.
 """
 
-import argparse
 import time
 import warnings
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 import mudata
 import numpy as np
 import pandas as pd
+from _arguments import parse_arguments
 from _scale import SCALE_NAMES, Scale
 from _tables import Tables, machine
 from _trial import SPLIT_SEED, Setting, Trial
@@ -109,22 +109,8 @@ def document(tables: Tables, seeds: list[int]) -> str:
     )
 
 
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    rows = [*SETTINGS, MOSAIC]
-    parser.add_argument(
-        "--data", type=Path, help="folder of .h5mu files. Default: none, for the shipped data sets only"
-    )
-    parser.add_argument(
-        "--rows", nargs="+", choices=rows, default=rows, metavar="ROW", help=f"any of {', '.join(rows)}"
-    )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED", help="default: 0 1 2")
-    parser.add_argument("--output", type=Path, help="markdown file to write. Default: print only")
-    return parser.parse_args()
-
-
 def main() -> None:
-    options = parse_arguments()
+    options = parse_arguments(__doc__, [*SETTINGS, MOSAIC])
     warnings.simplefilter("ignore")
     tables = Tables()
     for row in options.rows:

@@ -6,11 +6,11 @@ The Jurkat and HT29 images ship with the package; the other rows need a folder o
 quarter of the cells is held out. Settings are the defaults, with ``precision="bf16-mixed"``.
 """
 
-import argparse
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+from _arguments import parse_arguments
 from _image_data import paired_data, read_mdata, unpaired_data
 from _image_rows import score_classes, score_identities, score_mitosis, score_pairs, score_sharpness, score_unpaired
 from _tables import Tables, machine
@@ -65,21 +65,8 @@ def document(tables: Tables, seeds: list[int]) -> str:
     )
 
 
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--data", type=Path, help="folder of .h5mu files. Default: none, for the shipped data sets only"
-    )
-    parser.add_argument(
-        "--rows", nargs="+", choices=list(ROWS), default=list(ROWS), metavar="ROW", help=f"any of {', '.join(ROWS)}"
-    )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED", help="default: 0 1 2")
-    parser.add_argument("--output", type=Path, help="markdown file to write. Default: print only")
-    return parser.parse_args()
-
-
 def main() -> None:
-    options = parse_arguments()
+    options = parse_arguments(__doc__, list(ROWS))
     warnings.simplefilter("ignore")
     tables = Tables()
     for row in options.rows:
