@@ -12,7 +12,15 @@ from pathlib import Path
 
 from _arguments import parse_arguments
 from _image_data import paired_data, read_mdata, unpaired_data
-from _image_rows import score_classes, score_identities, score_mitosis, score_pairs, score_sharpness, score_unpaired
+from _image_rows import (
+    score_classes,
+    score_identities,
+    score_mitosis,
+    score_pairs,
+    score_published,
+    score_sharpness,
+    score_unpaired,
+)
 from _tables import Tables, machine
 
 
@@ -31,9 +39,9 @@ def ht29(folder: Path | None, seeds: list[int], tables: Tables) -> None:
 
 
 def cell_cycle(folder: Path | None, seeds: list[int], tables: Tables) -> None:
-    score_unpaired(
-        unpaired_data(read_mdata("cellcycle_rna_nucleus_unpaired", folder), ("rna", "nucleus")), seeds, tables
-    )
+    data = unpaired_data(read_mdata("cellcycle_rna_nucleus_unpaired", folder), ("rna", "nucleus"))
+    score_unpaired(data, seeds, tables)
+    score_published(data, seeds, tables)
 
 
 def stains(folder: Path | None, seeds: list[int], tables: Tables) -> None:
