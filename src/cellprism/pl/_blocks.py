@@ -104,11 +104,11 @@ def _check(scores: pd.DataFrame) -> None:
 def _new_panels(by_metric: dict[str, pd.DataFrame], n_blocks: int) -> np.ndarray:
     import matplotlib.pyplot as plt
 
-    n_targets = max(table["target"].nunique() for table in by_metric.values())
-    height = 0.9 + n_targets * max(0.14 * n_blocks, 0.3)
-    _, panels = plt.subplots(
-        1, len(by_metric), figsize=(4 * len(by_metric) + 1, height), squeeze=False, layout="constrained"
-    )
+    targets = [table["target"].unique() for table in by_metric.values()]
+    longest = max(len(str(target)) for of_metric in targets for target in of_metric)
+    width = 1.6 + len(by_metric) * (3.3 + 0.075 * longest)
+    height = 0.9 + max(map(len, targets)) * max(0.14 * n_blocks, 0.3)
+    _, panels = plt.subplots(1, len(by_metric), figsize=(width, height), squeeze=False, layout="constrained")
     return panels.ravel()
 
 
