@@ -7,9 +7,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from cellprism import datasets, latents, modalities, objectives, pl, pp, tl
-    from cellprism.models import CrossModalVAE
+    from cellprism.models import Apollo, CrossModalVAE
 
 __all__ = [
+    "Apollo",
     "CrossModalVAE",
     "__version__",
     "datasets",
@@ -21,7 +22,7 @@ __all__ = [
     "tl",
 ]
 
-_MODELS = ("CrossModalVAE",)
+_MODELS = ("Apollo", "CrossModalVAE")
 
 
 def __getattr__(name: str):

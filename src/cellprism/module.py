@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cellprism.data import Batch
-from cellprism.latents import Amortised, LatentLayout, Posterior, product_of_experts
+from cellprism.latents import Amortised, FreeLatents, LatentLayout, Posterior, product_of_experts
 from cellprism.modalities import Architecture, Coder, Covariates, Modality
 from cellprism.nn import ExpectedDepth, Likelihood, NamedModules
 from cellprism.objectives import Dimensions, Objective
@@ -41,6 +41,8 @@ class LatentModule(nn.Module):
         Number of label classes.
     n_markers
         Number of continuous markers.
+    codes
+        Latents that belong to cells, for models that fit them.
     """
 
     def __init__(
@@ -54,9 +56,11 @@ class LatentModule(nn.Module):
         n_batches: int,
         n_classes: int,
         n_markers: int,
+        codes: FreeLatents | None = None,
     ) -> None:
         super().__init__()
         self.layout = layout
+        self.codes = codes
         self.n_batches = n_batches
         self.objectives = objectives
         self.coders = NamedModules(
@@ -65,7 +69,12 @@ class LatentModule(nn.Module):
                 for name, modality in modalities.items()
             }
         )
-        self.sources = NamedModules({name: Amortised(self.coders[name].n_hidden, layout, name) for name in modalities})
+        self.sources = NamedModules(
+            {
+                name: Amortised(self.coders[name].n_hidden, layout, name, private_shapes_features=codes is not None)
+                for name in modalities
+            }
+        )
         self.expected_depths = NamedModules(
             {name: ExpectedDepth(layout.width(layout.shared_of(name)), n_batches) for name in modalities}
         )
@@ -109,11 +118,43 @@ class LatentModule(nn.Module):
         path = path if path in self.paths(modality) else "full"
         return self.coders[modality].decode(path, latent, covariates)
 
-    def forward(self, batch: Batch) -> "Outputs":
-        """Infer the latents of a batch, and draw them; outside training the mean stands for the draw."""
+    def forward(self, batch: Batch, *, from_codes: bool = False) -> "Outputs":
+        """Latents of a batch, from its measurements or from its cells' codes, and a draw of them.
+
+        Outside training the mean stands for the draw.
+        """
+        if from_codes:
+            return self.outputs_of(batch, self.codes(batch.cells))
         posteriors = self.encode(batch)
         samples = {key: self.draw(posterior) for key, posterior in posteriors.items()}
-        return Outputs(self, batch, posteriors, samples, torch.is_autocast_enabled(self.device.type))
+        return Outputs(self, batch, posteriors, samples, self._is_mixed)
+
+    def outputs_of(self, batch: Batch, of_cells: dict[str, Posterior]) -> "Outputs":
+        """Outputs whose latents belong to cells: all modalities of a cell see the same draw."""
+        draws = {block: self.draw(posterior) for block, posterior in of_cells.items()}
+        keys = [(m, block) for m in batch.observed for block in self.layout.blocks_of(m)]
+        posteriors = {(m, block): of_cells[block].take(batch.observed[m].cells) for m, block in keys}
+        samples = {(m, block): draws[block][batch.observed[m].cells] for m, block in keys}
+        return Outputs(self, batch, posteriors, samples, self._is_mixed)
+
+    def infer(self, batch: Batch) -> dict[str, Posterior]:
+        """What all measurements of a cell say together about each block; the prior where they say nothing."""
+        posteriors = self.encode(batch)
+        return {block: self.combine(batch, posteriors, block) for block in self.layout.names}
+
+    def combine(self, batch: Batch, posteriors: dict[tuple[str, str], Posterior], block: str) -> Posterior:
+        """Product of what all encoded modalities say about a block, for each cell of the batch."""
+        present = [m for m in batch.observed if (m, block) in posteriors]
+        if not present:
+            prior = torch.zeros(batch.n_cells, self.layout[block].width, device=batch.cells.device)
+            return Posterior(prior, prior)
+        return product_of_experts(
+            [posteriors[m, block] for m in present], [batch.observed[m].cells for m in present], batch.n_cells
+        )
+
+    @property
+    def _is_mixed(self) -> bool:
+        return torch.is_autocast_enabled(self.device.type)
 
 
 def _path_widths(layout: LatentLayout, modality: str) -> dict[str, int]:
@@ -203,12 +244,27 @@ class Outputs:
 
     def joint_posterior(self, block: str) -> Posterior:
         """Product of what all modalities say about each cell of the batch."""
-        present = self.modalities_of(block)
-        return product_of_experts(
-            [self.posteriors[m, block] for m in present],
-            [self.batch.observed[m].cells for m in present],
-            self.batch.n_cells,
-        )
+        return self.module.combine(self.batch, self.posteriors, block)
+
+    def code(self, modality: str, block: str) -> Posterior:
+        """What training fitted to the cells of a modality's rows, whatever their measurements say."""
+        if self.module.codes is None:
+            raise ValueError("This model fits no codes to cells; a term that needs them cannot be used with it.")
+        return self.module.codes(self.batch.cells)[block].take(self.batch.observed[modality].cells).detach()
+
+    @property
+    def n_features_mean(self) -> float:
+        """Mean number of features of the model's modalities."""
+        sizes = [coder.n_features for coder in self.module.coders.values()]
+        return sum(sizes) / len(sizes)
+
+    def weight(self, modality: str, balance: float) -> float:
+        """Factor by which a modality's mean score per feature counts, between 1 and its share of the batch's values.
+
+        With ``balance`` 1 modalities weigh alike, with 0 every measured value does.
+        """
+        share = self.n_features(modality) * len(self.batch.observed[modality]) / self.batch.n_cells
+        return (share / self.n_features_mean) ** (1 - balance)
 
     def joint_latent(self, modality: str, rows: Int[Tensor, " taken"]) -> Latent:
         """Latent of some rows, with shared blocks drawn from the product of experts."""

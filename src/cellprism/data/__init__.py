@@ -1,6 +1,6 @@
 """From MuData to tensors: the only place that knows which cell was measured in which modality."""
 
-from cellprism.data._batch import Batch, Observed
+from cellprism.data._batch import Batch, Observed, empty_batch
 from cellprism.data._dataset import CellDataset, cell_loader
 from cellprism.data._fields import CategoryField, MarkerField, ModalityField
 from cellprism.data._image_rows import ImageRows
@@ -33,6 +33,7 @@ __all__ = [
     "cell_loader",
     "check_unique",
     "closest",
+    "empty_batch",
     "map_stored",
     "obs_columns",
     "read_matrix",

@@ -83,3 +83,9 @@ class Batch:
         observed = {name: Observed(o.rows.to(device), o.cells.to(device)) for name, o in self.observed.items()}
         rest = (self.cells, self.batch_codes, self.labels, self.markers)
         return type(self)(observed, *(part.to(device) for part in rest))
+
+
+def empty_batch(n_cells: int, device: torch.device | str) -> Batch:
+    """Cells of which nothing was measured, of the first experimental batch."""
+    codes = torch.zeros(n_cells, dtype=torch.long, device=device)
+    return Batch({}, torch.arange(n_cells, device=device), codes, codes - 1, torch.zeros(n_cells, 0, device=device))

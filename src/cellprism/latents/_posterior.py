@@ -37,6 +37,12 @@ class Posterior:
         variance = torch.exp(2 * self.log_scale)
         return 0.5 * (self.mean**2 + variance - 1 - 2 * self.log_scale).sum(1)
 
+    def divergence_from(self, other: "Posterior") -> Float[Tensor, " rows"]:
+        r"""Kullback-Leibler divergence :math:`KL(self \,\|\, other)`, summed over dimensions; unit: nats."""
+        log_ratio = other.log_scale - self.log_scale
+        squared = (torch.exp(2 * self.log_scale) + (self.mean - other.mean) ** 2) * other.precision
+        return (log_ratio + 0.5 * (squared - 1)).sum(1)
+
     def take(self, rows: Int[Tensor, " taken"]) -> Self:
         """Gather rows."""
         return type(self)(self.mean[rows], self.log_scale[rows])

@@ -12,9 +12,6 @@ from cellprism.latents._posterior import Posterior
 class Amortised(nn.Module):
     """Posteriors of a modality's blocks from the features its encoder found.
 
-    Private blocks read the features without shaping them: what tells modalities apart would otherwise cost what
-    aligns them.
-
     Parameters
     ----------
     n_hidden
@@ -23,12 +20,17 @@ class Amortised(nn.Module):
         The latent space.
     modality
         Whose blocks.
+    private_shapes_features
+        Whether private blocks shape the features that they read. Where encoders are aligned with each other, what
+        tells modalities apart would cost what aligns them.
     """
 
-    def __init__(self, n_hidden: int, layout: LatentLayout, modality: str) -> None:
+    def __init__(
+        self, n_hidden: int, layout: LatentLayout, modality: str, *, private_shapes_features: bool = False
+    ) -> None:
         super().__init__()
         self.blocks = layout.blocks_of(modality)
-        self.private = layout.private_of(modality)
+        self.onlookers = () if private_shapes_features else layout.private_of(modality)
         self.widths = [layout[name].width for name in self.blocks]
         self.heads = nn.ModuleList(nn.Linear(n_hidden, 2 * width) for width in self.widths)
         self.register_buffer("typical_mean", torch.zeros(sum(self.widths)))
@@ -37,7 +39,7 @@ class Amortised(nn.Module):
     def forward(self, features: Float[Tensor, "rows hidden"]) -> dict[str, Posterior]:
         """Give each block's posterior."""
         return {
-            name: posterior_from(head(features.detach() if name in self.private else features))
+            name: posterior_from(head(features.detach() if name in self.onlookers else features))
             for name, head in zip(self.blocks, self.heads, strict=True)
         }
 

@@ -1,18 +1,19 @@
 """What a kind of measurement must offer: how it is read, encoded, decoded, scored and written."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from cellprism._record import Record
 from cellprism.data import Rows, closest
-from cellprism.nn import Likelihood
+from cellprism.nn import Likelihood, NamedModules
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,26 @@ class Coder(nn.Module, ABC):
         Width of what :meth:`encode` returns.
     n_features
         Number of values in a cell's measurement, by which reconstruction losses are divided.
+    decoders
+        Networks from latents to outputs, by path.
     """
 
     n_hidden: int
     n_features: int
+    decoders: NamedModules
+
+    def decoding_parameters(self) -> Iterator[nn.Parameter]:
+        """Give the weights that :meth:`decode` uses: those of the decoders, and the coder's own."""
+        yield from self.decoders.parameters()
+        yield from self.parameters(recurse=False)
+
+    def profile(self, rows: Rows) -> Float[Tensor, "rows values"]:
+        """Give each cell as a row of numbers on the scale on which differences count, for linear fits."""
+        return rows.dense().flatten(1)
+
+    def measured(self, rows: Rows) -> Shaped[Tensor, "rows *shape"]:
+        """Give measurements on the scale of the mean of what :meth:`decode` returns."""
+        return rows.dense()
 
     @abstractmethod
     def fit_statistics(self, rows: Rows) -> None:

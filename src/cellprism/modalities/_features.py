@@ -26,7 +26,9 @@ class Features(Tabular):
     layer
         Layer that holds the features; ``.X`` by default.
     likelihood
-        ``"gaussian"`` (one residual variance per feature) or ``"bernoulli"`` for values in {0, 1}.
+        ``"gaussian"`` (one residual variance per feature, which is learnt), ``"squared_error"`` (residuals as large
+        as the spread of the feature, so that squared errors of all standardised features weigh alike) or
+        ``"bernoulli"`` for values in {0, 1}.
 
     Raises
     ------
@@ -35,11 +37,13 @@ class Features(Tabular):
     """
 
     layer: str | None = None
-    likelihood: Literal["gaussian", "bernoulli"] = "gaussian"
+    likelihood: Literal["gaussian", "squared_error", "bernoulli"] = "gaussian"
 
     def __post_init__(self) -> None:
-        if self.likelihood not in ("gaussian", "bernoulli"):
-            raise ValueError(f"Features has likelihood {self.likelihood!r}; expected 'gaussian' or 'bernoulli'.")
+        if self.likelihood not in ("gaussian", "squared_error", "bernoulli"):
+            raise ValueError(
+                f"Features has likelihood {self.likelihood!r}; expected 'gaussian', 'squared_error' or 'bernoulli'."
+            )
 
     def check(self, matrix: Matrix, path: str) -> None:
         """Refuse values other than 0 and 1 where those are expected."""
@@ -72,7 +76,7 @@ class FeaturesCoder(TabularCoder):
         self.is_binary = likelihood == "bernoulli"
         self.register_buffer("location", torch.zeros(n_features))
         self.register_buffer("unit", torch.ones(n_features))
-        self.log_scale = nn.Parameter(torch.zeros(n_features))
+        self.log_scale = nn.Parameter(torch.zeros(n_features), requires_grad=likelihood == "gaussian")
 
     def fit_kind(self, rows: Rows) -> None:
         """Keep mean and standard deviation of each feature; 1 for a feature that is constant."""

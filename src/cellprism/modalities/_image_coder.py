@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from cellprism.data import ImageRows, Rows
 from cellprism.modalities._base import Architecture, Coder, Covariates
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 Pixels = Float[Tensor, "rows channels height width"]
 CHUNK = 256
 MAX_STATISTICS = 2_000
+LARGEST_PROFILE = 32
 
 
 class Modulation(nn.Module):
@@ -198,6 +200,12 @@ class ImageCoder(Coder):
         """Change images and masks as the modality's augmentation says."""
         return rows.with_fractions(*self.images.augmentation(rows.fractions(), rows.mask, draws))
 
+    def profile(self, rows: Rows) -> Float[Tensor, "rows values"]:
+        """Give deviations from the mean image, by blocks of pixels so that no side has more than 32."""
+        deviation = (self.fractions(rows) - self.location[self._identity_or_zero(rows)]) / self.unit * _known(rows)
+        size = [min(side, LARGEST_PROFILE) for side in deviation.shape[2:]]
+        return F.adaptive_avg_pool2d(deviation, size).flatten(1)
+
     def encode(self, rows: Rows, batches: Float[Tensor, "rows batches"]) -> Float[Tensor, "rows hidden"]:
         """Encode standardised deviations from the mean image; a channel that was not measured shows none."""
         deviation = (self.fractions(rows) - self.location[self._identity_or_zero(rows)]) / self.unit
@@ -223,6 +231,10 @@ class ImageCoder(Coder):
         if self.images.likelihood == "bernoulli":
             return BernoulliPixels(deviation + torch.logit(location.clamp(0.002, 0.998)))
         return GaussianPixels(deviation, self.log_scale.clamp(min=-4), location, self.unit)
+
+    def measured(self, rows: Rows) -> Pixels:
+        """Give intensities from 0 to 1."""
+        return self.fractions(rows)
 
     def log_likelihood(self, likelihood: Likelihood, rows: Rows) -> Float[Tensor, " rows"]:
         """Score the pixels of measured channels, weighted; the foreground weighs more where a mask was given."""

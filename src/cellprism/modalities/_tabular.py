@@ -131,6 +131,10 @@ class TabularCoder(Coder):
     def likelihood(self, outputs: Float[Tensor, "rows outputs"], depth: Float[Tensor, " rows"]) -> Likelihood:
         """Read the decoder's outputs as a distribution."""
 
+    def profile(self, rows: Rows) -> Float[Tensor, "rows values"]:
+        """Give what the encoder reads, as a dense table."""
+        return self.transform(rows).dense()
+
     def encode(self, rows: Rows, batches: Float[Tensor, "rows batches"]) -> Float[Tensor, "rows hidden"]:
         """Transform, centre and encode; in training some measured values are hidden.
 
@@ -158,6 +162,10 @@ class TabularCoder(Coder):
     def scored(self, rows: Rows) -> Rows:
         """Give the values that the likelihood scores: the raw ones."""
         return rows
+
+    def measured(self, rows: Rows) -> Float[Tensor, "rows features"]:
+        """Give what the likelihood scores."""
+        return self.scored(rows).dense()
 
     def log_likelihood(self, likelihood: Likelihood, rows: Rows) -> Float[Tensor, " rows"]:
         """Score rows; unit: nats per cell. Sparse rows are scored by their non-zeros."""

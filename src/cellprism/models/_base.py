@@ -2,18 +2,20 @@
 
 import json
 import logging
+import math
 import weakref
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 from anndata import AnnData
 from mudata import MuData
 from scvi import settings
 from scvi.model.base import BaseModelClass
 
 from cellprism.data import CellDataset
-from cellprism.latents import LatentLayout
+from cellprism.latents import FreeLatents, LatentLayout
 from cellprism.modalities import Architecture, Modality
 from cellprism.models._inference import Inference
 from cellprism.models._registration import Registration, as_mudata, choose_modalities, logger
@@ -137,6 +139,7 @@ class LatentModel(Training, Inference, Writing, Saving, BaseModelClass):
         _show_log()
         self._register_data(mdata, registry)
         self.measured_batches_: dict[str, list[int]] = {}
+        self.axes_: dict[str, np.ndarray] = {}
         self.seed_ = int(seed if seed is not None else settings.seed if settings.seed is not None else 0)
         names = list(self.registration.modalities)
         layout = layout or LatentLayout.split(names, n_shared=n_shared, n_private=n_private)
@@ -159,6 +162,7 @@ class LatentModel(Training, Inference, Writing, Saving, BaseModelClass):
                 n_batches=len(self.batch_categories) or 1,
                 n_classes=len(self.label_categories),
                 n_markers=len(self.registration.marker_keys),
+                codes=self._new_codes(layout),
             )
         self.module.eval()
         self._model_summary_string = self._describe()
@@ -210,6 +214,10 @@ class LatentModel(Training, Inference, Writing, Saving, BaseModelClass):
         """Label classes the model knows; empty where none were registered."""
         return self._state("labels").get("categories", [])
 
+    def _new_codes(self, layout: LatentLayout) -> FreeLatents | None:
+        """Latents that belong to cells, for models that fit them."""
+        return None
+
     @abstractmethod
     def _default_objectives(self) -> tuple[Objective, ...]:
         """Terms that the data call for."""
@@ -246,6 +254,11 @@ class LatentModel(Training, Inference, Writing, Saving, BaseModelClass):
                 f"This {type(self).__name__} was loaded without data. Load it with load(path, mdata), or pass mdata=..."
             )
         return self._dataset
+
+
+def default_epochs(n_cells: int, batch_size: int, n_steps: int, *, at_least: int = 20) -> int:
+    """Twenty epochs, or more for few cells, so that passing over all of them takes ``n_steps`` steps."""
+    return max(at_least, math.ceil(n_steps / math.ceil(n_cells / batch_size)))
 
 
 def _plain_registry(registry: dict) -> dict:

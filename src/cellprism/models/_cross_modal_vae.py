@@ -1,6 +1,5 @@
 """Cross-modal autoencoders: one per modality, aligned in a shared block."""
 
-import math
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -13,7 +12,7 @@ from cellprism import _keys
 from cellprism.data import closest
 from cellprism.latents import LatentLayout
 from cellprism.modalities import Architecture, Augmentation, Images, StridedConvolutions
-from cellprism.models._base import LatentModel
+from cellprism.models._base import LatentModel, default_epochs
 from cellprism.models._registration import choose_modalities
 from cellprism.objectives import (
     Anchor,
@@ -314,8 +313,3 @@ class CrossModalVAE(LatentModel):
             schedule=schedule,
             optimisation=Optimisation(learning_rate=learning_rate, weight_decay=weight_decay),
         )
-
-
-def default_epochs(n_cells: int, batch_size: int, n_steps: int) -> int:
-    """Twenty epochs, or more for few cells, so that passing over all of them takes ``n_steps`` steps."""
-    return max(20, math.ceil(n_steps / math.ceil(n_cells / batch_size)))

@@ -1,15 +1,16 @@
 """The verbs: latents, reconstruct, translate, impute."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
 from cellprism import _keys
 from cellprism.data import closest
-from cellprism.models._prediction import DEFAULT_BATCH_SIZE, Prediction
+from cellprism.models._prediction import DEFAULT_BATCH_SIZE, Prediction, _steps
 from cellprism.models._query import Fill
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Inference(Prediction):
         indices: Sequence[int] | np.ndarray | None = None,
         n_samples: int = 0,
         return_std: bool = False,
+        refine_steps: int = 0,
         batch_size: int = DEFAULT_BATCH_SIZE,
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Posterior mean of a latent block.
@@ -47,6 +49,8 @@ class Inference(Prediction):
             Draw so many latents from the posterior instead of giving its mean.
         return_std
             Also give the posterior's standard deviation.
+        refine_steps
+            Improve what the encoders infer by so many steps through the decoders as they are.
         batch_size
             Cells a minibatch.
 
@@ -70,7 +74,8 @@ class Inference(Prediction):
         seen_by = self.layout[block].modalities
         if modality is not None and self._check_modality(modality) not in seen_by:
             raise ValueError(f"Block {block!r} is not seen by {modality!r}, only by {', '.join(map(repr, seen_by))}.")
-        mean, std = self._latents(query, block, seen_by if modality is None else (modality,))
+        sources = seen_by if modality is None else (modality,)
+        mean, std = self._in_axes(block, *self._latents(query, block, sources, _steps(refine_steps)))
         if n_samples:
             noise = np.random.default_rng(self.seed_).standard_normal((n_samples, *mean.shape), dtype=np.float32)
             return mean + std * noise
@@ -86,6 +91,7 @@ class Inference(Prediction):
         transform_batch: str | Sequence[str] | None = None,
         library_size: float | None = None,
         identity: str | None = None,
+        refine_steps: int = 0,
         batch_size: int = DEFAULT_BATCH_SIZE,
     ) -> AnnData:
         """Expected values of a modality for the cells that were measured in it, from their own measurement.
@@ -107,6 +113,8 @@ class Inference(Prediction):
             Expected total of a cell; its own total by default.
         identity
             What to predict where a modality's cells were stained for different things; what was stained by default.
+        refine_steps
+            As in :meth:`get_latent_representation`.
         batch_size
             Cells a minibatch.
 
@@ -126,6 +134,7 @@ class Inference(Prediction):
             library_size=library_size,
             identity=identity,
             n_samples=n_samples,
+            refine_steps=refine_steps,
         )
         return self._predict(query, decoding, {"verb": "reconstruct", "target": modality})
 
@@ -140,6 +149,7 @@ class Inference(Prediction):
         transform_batch: str | Sequence[str] | None = None,
         library_size: float | None = None,
         identity: str | None = None,
+        refine_steps: int = 0,
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int = DEFAULT_BATCH_SIZE,
     ) -> AnnData:
@@ -154,9 +164,10 @@ class Inference(Prediction):
         n_samples
             As in :meth:`reconstruct`.
         fill
-            What stands in for the target's private block: ``"shared"`` (a decoder that needs none), ``"mean"`` (the
-            training cells' mean), ``"sample"`` (a draw around it) or ``"donor"`` (that of the training cell with the
-            target that is nearest in the shared block). Written to ``.uns``.
+            What stands in for the target's private block: ``"shared"`` (a decoder that needs none; zeros where the
+            model has no such decoder), ``"mean"`` (the training cells' mean), ``"sample"`` (a draw around it),
+            ``"donor"`` (that of the training cell with the target that is nearest in the shared block) or
+            ``"zeros"``. Written to ``.uns``.
         transform_batch
             Decode for this experimental batch, or averaged over several. By default the cell's own where the target
             was measured in it in training, else averaged over the batches in which it was.
@@ -166,6 +177,8 @@ class Inference(Prediction):
         identity
             What to predict where the target's cells were stained for different things, such as ``"CD8"``. By default
             what was stained in each cell, which must then have been measured in the target.
+        refine_steps
+            As in :meth:`get_latent_representation`.
         indices
             Rows of ``mdata``; all by default.
         batch_size
@@ -196,6 +209,7 @@ class Inference(Prediction):
             library_size=library_size,
             identity=identity,
             n_samples=n_samples,
+            refine_steps=refine_steps,
         )
         return self._predict(query, decoding, {"verb": "translate", "source": source, "target": target})
 
@@ -209,6 +223,7 @@ class Inference(Prediction):
         transform_batch: str | Sequence[str] | None = None,
         library_size: float | None = None,
         identity: str | None = None,
+        refine_steps: int = 0,
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int = DEFAULT_BATCH_SIZE,
     ) -> AnnData:
@@ -242,5 +257,65 @@ class Inference(Prediction):
             library_size=library_size,
             identity=identity,
             n_samples=n_samples,
+            refine_steps=refine_steps,
         )
         return self._predict(query, decoding, {"verb": "impute", "target": target})
+
+    def decode(
+        self: "LatentModel",
+        modality: str,
+        latents: Mapping[str, np.ndarray],
+        *,
+        transform_batch: str | Sequence[str] | None = None,
+        library_size: float | None = None,
+        identity: str | None = None,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+    ) -> AnnData:
+        """Expected values of a modality at given latents, such as points along an axis of a block.
+
+        Parameters
+        ----------
+        modality
+            What to decode.
+        latents
+            By block, (rows, width) as :meth:`get_latent_representation` gives them. All blocks that the modality
+            sees, or all but its private ones, for which the shared-only decoder is used.
+        transform_batch
+            Decode for this experimental batch, or averaged over several; by default averaged over those in which
+            the modality was measured.
+        library_size
+            Expected total; by default what the shared block lets expect.
+        identity
+            What to predict where a modality's cells were stained for different things.
+        batch_size
+            Rows a minibatch.
+
+        Returns
+        -------
+        AnnData of rows x features, on the scale of the data.
+
+        Raises
+        ------
+        KeyError
+            If a block is missing, or the modality does not see it.
+        ValueError
+            If rows or widths do not fit.
+        """
+        self._check_modality(modality)
+        self._require_training()
+        parts = self._out_of_axes(modality, latents)
+        fill = "shared" if len(parts) < len(self.layout.blocks_of(modality)) else "mean"
+        decoding = self._decoding(
+            modality,
+            (),
+            fill,
+            transform_batch=transform_batch or [self.batch_categories[c] for c in self.measured_batches_[modality]]
+            if self.batch_categories
+            else None,
+            library_size=library_size,
+            identity=identity,
+        )
+        values = self._decode_latents(decoding, parts, batch_size)
+        obs = pd.DataFrame(index=[str(row) for row in range(len(values))])
+        state = self._state(f"modality {modality}")
+        return self.registration.modalities[modality].new_anndata(values, obs, state)

@@ -1,6 +1,6 @@
 """What lies beneath the verbs: which cells are asked about, what is decoded of them, and into what it is put."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,8 +10,8 @@ from anndata import AnnData
 from mudata import MuData
 
 from cellprism import _keys
-from cellprism.data import CellDataset, closest
-from cellprism.models._query import FILLS, Decoding, Donors, Query, block_posterior
+from cellprism.data import CellDataset, closest, empty_batch
+from cellprism.models._query import FILLS, Decoding, Donors, Query, inferred
 from cellprism.models._registration import as_mudata
 
 if TYPE_CHECKING:
@@ -38,11 +38,15 @@ class Prediction:
         needs_training: bool = True,
     ) -> Query:
         """Check and read the cells that are asked about."""
-        if needs_training and not self.is_trained_:
-            raise RuntimeError(f"This {type(self).__name__} is not trained. Call train() first.")
+        if needs_training:
+            self._require_training()
         mdata, dataset = self._read(data)
         cells = np.arange(len(dataset)) if indices is None else _rows(np.asarray(indices), len(dataset))
         return Query(mdata, dataset, cells, batch_size)
+
+    def _require_training(self: "LatentModel") -> None:
+        if not self.is_trained_:
+            raise RuntimeError(f"This {type(self).__name__} is not trained. Call train() first.")
 
     def _read(self: "LatentModel", data: MuData | AnnData | None) -> tuple[MuData, CellDataset]:
         if data is None or data is self._given:
@@ -57,9 +61,9 @@ class Prediction:
             raise ValueError(f"None of the {len(query.cells)} cells {what}.")
         return Query(query.mdata, query.dataset, cells, query.batch_size)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _latents(
-        self: "LatentModel", query: Query, block: str, sources: tuple[str, ...]
+        self: "LatentModel", query: Query, block: str, sources: tuple[str, ...], refine_steps: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:
         """Posterior mean and standard deviation; NaN where no source tells."""
         width = self.layout[block].width
@@ -69,7 +73,7 @@ class Prediction:
             telling = batch.only(sources)
             if not telling.observed:
                 continue
-            posterior = block_posterior(self.layout, telling, self.module.encode(telling), block)
+            posterior = inferred(self.module, telling, refine_steps)[block]
             known = np.zeros(batch.n_cells, dtype=bool)
             for observed in telling.observed.values():
                 known[observed.cells.cpu().numpy()] = True
@@ -87,11 +91,14 @@ class Prediction:
         library_size: float | None = None,
         identity: str | None = None,
         n_samples: int = 0,
+        refine_steps: int = 0,
     ) -> Decoding:
         if fill not in (FILLS if target not in sources else ("own",)):
             raise ValueError(f"fill is {fill!r}; expected one of {', '.join(map(repr, FILLS))}.")
         if library_size is not None and not library_size > 0:
             raise ValueError(f"library_size is {library_size}; expected a positive number.")
+        if fill == "shared" and not any(objective.trains_shared_decoders for objective in self.objectives):
+            fill = "zeros"
         return Decoding(
             target,
             sources,
@@ -102,6 +109,7 @@ class Prediction:
             None if identity is None else self.registration.modalities[target].identity_code(identity),
             n_samples,
             self._donors(target) if fill == "donor" and self.layout.private_of(target) else None,
+            _steps(refine_steps),
         )
 
     def _batch_codes(self: "LatentModel", asked: str | Sequence[str] | None) -> tuple[int, ...] | None:
@@ -141,7 +149,7 @@ class Prediction:
         adata.uns[_keys.UNS] = about | fill | {"model": type(self).__name__, "n_samples": decoding.n_samples}
         return adata
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _decode(self: "LatentModel", query: Query, decoding: Decoding) -> tuple[np.ndarray, np.ndarray | None]:
         is_own_data = query.dataset is self._dataset
         results: list[np.ndarray | None] = [None, None]
@@ -157,6 +165,39 @@ class Prediction:
                     results[position][where] = part.cpu().numpy()
         return results[0], results[1]
 
+    def _in_axes(self: "LatentModel", block: str, mean: np.ndarray, std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Give latents in the coordinates in which users see them."""
+        axes = self.axes_.get(block)
+        return (mean, std) if axes is None else (mean @ axes, np.sqrt(std**2 @ axes**2))
+
+    def _out_of_axes(self: "LatentModel", modality: str, latents: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Check latents that a user gives, and turn them back into what decoders read."""
+        blocks, shared = self.layout.blocks_of(modality), self.layout.shared_of(modality)
+        if set(latents) not in (set(blocks), set(shared)):
+            raise KeyError(
+                f"latents has the blocks {sorted(latents)}; expected {sorted(blocks)}, or {sorted(shared)} for the "
+                "shared-only decoder."
+            )
+        parts = {}
+        for name, values in latents.items():
+            axes = self.axes_.get(name)
+            width = self.layout[name].width if axes is None else axes.shape[1]
+            given = np.asarray(values, dtype=np.float32)
+            if given.ndim != 2 or given.shape[1] != width or len(given) != len(next(iter(latents.values()))):
+                raise ValueError(f"latents[{name!r}] has shape {given.shape}; expected (rows, {width}).")
+            parts[name] = given if axes is None else np.float32(given @ np.linalg.pinv(axes))
+        return parts
+
+    @torch.no_grad()
+    def _decode_latents(
+        self: "LatentModel", decoding: Decoding, parts: dict[str, np.ndarray], batch_size: int
+    ) -> np.ndarray:
+        device, decoded = self.module.device, []
+        for rows in torch.arange(len(next(iter(parts.values())))).split(batch_size):
+            given = {name: torch.from_numpy(values)[rows].to(device) for name, values in parts.items()}
+            decoded.append(decoding.expected(self.module, given, empty_batch(len(rows), device)).cpu().numpy())
+        return np.concatenate(decoded)
+
     def _obs(self, query: Query, modality: str) -> pd.DataFrame:
         """Annotation of the cells: that of the MuData, and what only the modality says."""
         obs = query.mdata.obs.iloc[query.cells].copy()
@@ -164,6 +205,12 @@ class Prediction:
             own = query.mdata.mod[modality].obs.reindex(obs.index)
             obs = obs.join(own[[column for column in own.columns if column not in obs.columns]])
         return obs
+
+
+def _steps(refine_steps: int) -> int:
+    if refine_steps < 0:
+        raise ValueError(f"refine_steps is {refine_steps}; expected 0 or more.")
+    return refine_steps
 
 
 def _rows(indices: np.ndarray, n_cells: int) -> np.ndarray:

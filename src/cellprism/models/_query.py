@@ -12,11 +12,12 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from cellprism.data import Batch, CellDataset, cell_loader
-from cellprism.latents import LatentLayout, Posterior, product_of_experts
+from cellprism.latents import Posterior
 from cellprism.modalities import Covariates
 from cellprism.module import LatentModule
+from cellprism.training import fit_codes
 
-Fill = Literal["shared", "mean", "sample", "donor"]
+Fill = Literal["shared", "mean", "sample", "donor", "zeros"]
 FILLS = get_args(Fill)
 
 
@@ -49,17 +50,10 @@ class Query:
             start += batch.n_cells
 
 
-def block_posterior(
-    layout: LatentLayout, batch: Batch, posteriors: dict[tuple[str, str], Posterior], block: str
-) -> Posterior:
-    """Product of what all encoded modalities say about a block, for each cell of the batch."""
-    present = [m for m in batch.observed if m in layout[block].modalities]
-    if not present:
-        prior = torch.zeros(batch.n_cells, layout[block].width, device=batch.cells.device)
-        return Posterior(prior, prior)
-    return product_of_experts(
-        [posteriors[m, block] for m in present], [batch.observed[m].cells for m in present], batch.n_cells
-    )
+def inferred(module: LatentModule, batch: Batch, refine_steps: int) -> dict[str, Posterior]:
+    """What a batch's measurements say about each block, by the encoders, then by so many steps through the decoders."""
+    found = module.infer(batch)
+    return fit_codes(module, batch, found, n_steps=refine_steps) if refine_steps else found
 
 
 @dataclass(frozen=True)
@@ -119,6 +113,8 @@ class Decoding:
         Draws from the posterior; 0 decodes its mean.
     donors
         Needed by ``fill="donor"``.
+    refine_steps
+        Steps by which latents are improved through the decoders.
     """
 
     target: str
@@ -130,6 +126,7 @@ class Decoding:
     identity: int | None = None
     n_samples: int = 0
     donors: Donors | None = None
+    refine_steps: int = 0
 
     @property
     def path(self) -> str:
@@ -140,12 +137,11 @@ class Decoding:
         self, module: LatentModule, batch: Batch, itself: np.ndarray | None
     ) -> tuple[Float[Tensor, "cells *features"], Float[Tensor, "cells *features"] | None]:
         """Mean and, with samples, standard deviation of the expected measurement of each cell of the batch."""
-        visible = batch.only((*self.sources, self.target) if self.fill == "own" else self.sources)
-        posteriors = module.encode(visible)
+        posteriors = inferred(module, batch.only(self.sources), self.refine_steps)
         draws = []
         for _ in range(max(1, self.n_samples)):
-            parts = self._latent(module, visible, posteriors, itself)
-            draws.append(self._expected(module, parts, batch))
+            parts = self._latent(module, batch, posteriors, itself)
+            draws.append(self.expected(module, parts, batch))
         stacked = torch.stack(draws)
         return stacked.mean(0), (stacked.std(0, correction=0) if self.n_samples else None)
 
@@ -172,15 +168,9 @@ class Decoding:
         return posterior.sample() if self.n_samples else posterior.mean
 
     def _latent(
-        self,
-        module: LatentModule,
-        batch: Batch,
-        posteriors: dict[tuple[str, str], Posterior],
-        itself: np.ndarray | None,
+        self, module: LatentModule, batch: Batch, posteriors: dict[str, Posterior], itself: np.ndarray | None
     ) -> dict[str, Float[Tensor, "cells width"]]:
-        layout = module.layout
-        telling = batch.only(self.sources)
-        shared = {name: block_posterior(layout, telling, posteriors, name) for name in layout.shared_of(self.target)}
+        shared = {name: posteriors[name] for name in module.layout.shared_of(self.target)}
         parts = {name: self._draw(posterior) for name, posterior in shared.items()}
         if self.path == "full":
             means = torch.cat([posterior.mean for posterior in shared.values()], dim=1)
@@ -191,13 +181,13 @@ class Decoding:
         self,
         module: LatentModule,
         batch: Batch,
-        posteriors: dict[tuple[str, str], Posterior],
+        posteriors: dict[str, Posterior],
         shared: Float[Tensor, "cells width"],
         itself: np.ndarray | None,
     ) -> dict[str, Tensor]:
         names = module.layout.private_of(self.target)
         if self.fill == "own":
-            return {name: self._draw(posteriors[self.target, name]) for name in names}
+            return {name: self._draw(posteriors[name]) for name in names}
         if self.fill == "donor" and self.donors is not None:
             widths = [module.layout[name].width for name in names]
             return dict(zip(names, self.donors.private_of(shared, itself).split(widths, dim=1), strict=True))
@@ -205,15 +195,17 @@ class Decoding:
         for name in names:
             mean, scale = module.sources[self.target].typical(name)
             noise = torch.randn(batch.n_cells, len(mean), device=mean.device) if self.fill == "sample" else 0.0
-            filled[name] = (mean + scale * noise).expand(batch.n_cells, -1)
+            typical = (mean + scale * noise).expand(batch.n_cells, -1)
+            filled[name] = torch.zeros_like(typical) if self.fill == "zeros" else typical
         return filled
 
-    def _expected(
+    def expected(
         self,
         module: LatentModule,
         parts: dict[str, Float[Tensor, "cells width"]],
         batch: Batch,
     ) -> Float[Tensor, "cells *features"]:
+        """Decode latents by block, for the batch's cells or as asked."""
         layout = module.layout
         names = layout.blocks_of(self.target) if self.path == "full" else layout.shared_of(self.target)
         latent = torch.cat([parts[name] for name in names], dim=1)

@@ -66,8 +66,10 @@ class Saving:
         return {
             "is_trained": self.is_trained_,
             "measured_batches": self.measured_batches_,
+            "axes": {block: torch.from_numpy(axes) for block, axes in self.axes_.items()},
             "train_indices": _tensor(self.train_indices_),
             "validation_indices": _tensor(self.validation_indices_),
+            "cells": None if self.module.codes is None else list(self.cells_),
             "history": {
                 name: {"epoch": frame.index.tolist(), "value": frame[name].tolist()}
                 for name, frame in (self.history_ or {}).items()
@@ -115,6 +117,9 @@ class Saving:
         attributes = saved["attributes"]
         model.is_trained_ = attributes["is_trained"]
         model.measured_batches_ = attributes["measured_batches"]
+        model.axes_ = {block: axes.numpy() for block, axes in attributes["axes"].items()}
+        if attributes["cells"] is not None:
+            model._follow(attributes["cells"])
         model.train_indices_ = _array(attributes["train_indices"])
         model.validation_indices_ = _array(attributes["validation_indices"])
         model.history_ = {

@@ -36,6 +36,7 @@ class Training:
         if not self.is_trained_:
             with seeded(self.seed_):
                 self._fit_statistics(dataset, training)
+                self._prepare(dataset, training)
         self.train_indices_, self.validation_indices_ = training, validation
         first_epoch = _epochs_in(self.history_)
         with seeded(self.seed_ + first_epoch):
@@ -52,13 +53,20 @@ class Training:
                     first_epoch=_epochs_in(self.history_),
                 )
                 self._add_history(fitted.history)
-                if fitted.interrupted or fitted.error is not None:
-                    break
+                self._after_stage(stage, training)
+                if fitted.error is not None or (fitted.interrupted and not stage.uses_codes):
+                    break  # without encoders, codes alone would not make a usable model
         self._finish(dataset, training)
         if fitted.error is not None:
             raise fitted.error
         if fitted.interrupted:
             logger.warning("Training was interrupted; the model keeps the best weights so far and can be used.")
+
+    def _prepare(self: "LatentModel", dataset: CellDataset, training: np.ndarray) -> None:
+        """Start from something that follows from the training cells; nothing by default."""
+
+    def _after_stage(self: "LatentModel", stage: Stage, training: np.ndarray) -> None:
+        """What a recipe does between stages; nothing by default."""
 
     def _finish(self: "LatentModel", dataset: CellDataset, training: np.ndarray) -> None:
         self.is_trained_ = True

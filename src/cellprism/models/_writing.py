@@ -137,7 +137,7 @@ def _add_latent(
     sources: tuple[str, ...],
 ) -> None:  # fmt: skip
     def fill_slot() -> None:
-        target.obsm[key] = model._latents(query, block, sources)[0]
+        target.obsm[key] = model._in_axes(block, *model._latents(query, block, sources))[0]
 
     slots[f"{path}.obsm/{key}"] = fill_slot
 

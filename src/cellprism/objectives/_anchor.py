@@ -62,6 +62,7 @@ class Anchor(Objective):
     block: str = SHARED
 
     name: ClassVar[str] = "anchor"
+    is_of_encoders: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.distance not in ("contrastive", "l1", "l2"):

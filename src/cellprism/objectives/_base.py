@@ -64,6 +64,17 @@ class Objective(Record, ABC):
     is_adversarial: ClassVar[bool] = False
     """Whether the term has a critic, which trains in turns, and says nothing about progress when held out."""
 
+    is_of_encoders: ClassVar[bool] = False
+    """Whether the term is about what encoders infer, so that latents that belong to cells have none of it."""
+
+    trains_shared_decoders: ClassVar[bool] = False
+    """Whether the term teaches shared-only decoders."""
+
+    @property
+    def is_per_cell(self) -> bool:
+        """Whether the term judges each cell's latents by that cell's measurements alone."""
+        return False
+
     def build(self, dimensions: Dimensions) -> nn.Module:
         """Build the networks of the term; none by default.
 

@@ -41,6 +41,12 @@ class KLDivergence(Objective):
     bottleneck: float = 0.03
 
     name: ClassVar[str] = "kl"
+    is_of_encoders: ClassVar[bool] = True
+
+    @property
+    def is_per_cell(self) -> bool:
+        """Each posterior is judged alone."""
+        return True
 
     def terms(self, outputs: "Outputs", network: nn.Module) -> dict[str, Float[Tensor, ""]]:
         """Give the divergence per modality and block."""

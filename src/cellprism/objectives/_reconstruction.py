@@ -28,18 +28,29 @@ class Reconstruction(Objective):
         Multiplies the term.
     warmup
         Share of the epochs over which the weight rises from 0.
+    balance
+        1: modalities weigh alike; 0: every measured value does, as in the likelihood of all data, over the mean
+        number of features. Between them, in between.
 
     References
     ----------
     :math:`L_1` of :cite:t:`yang2021`.
     """
 
+    balance: float = 1.0
+
     name: ClassVar[str] = "reconstruction"
+
+    @property
+    def is_per_cell(self) -> bool:
+        """A cell is reconstructed from its own latents."""
+        return True
 
     def terms(self, outputs: "Outputs", network: nn.Module) -> dict[str, Float[Tensor, ""]]:
         """Give the loss per modality."""
         return {
-            modality: -outputs.score(modality, "full", outputs.own_latent(modality, "full")).mean()
+            modality: -outputs.weight(modality, self.balance)
+            * outputs.score(modality, "full", outputs.own_latent(modality, "full")).mean()
             for modality in outputs.batch.observed
         }
 
@@ -57,21 +68,37 @@ class SharedReconstruction(Objective):
         Multiplies the term; unit: nats per feature.
     warmup
         Share of the epochs over which the weight rises from 0.
+    balance
+        As in :class:`Reconstruction`.
+    moves_latents
+        Whether the term shapes the shared blocks, or the shared-only decoders alone. Where it does, it asks of the
+        shared blocks all that reconstructs a modality, what is private to it included.
 
     References
     ----------
     Shared-only decoders of :cite:t:`zhang2026`.
     """
 
+    balance: float = 1.0
+    moves_latents: bool = True
+
     name: ClassVar[str] = "shared_reconstruction"
+    trains_shared_decoders: ClassVar[bool] = True
+
+    @property
+    def is_per_cell(self) -> bool:
+        """Says something about latents where it moves them."""
+        return self.moves_latents
 
     def terms(self, outputs: "Outputs", network: nn.Module) -> dict[str, Float[Tensor, ""]]:
         """Give the loss per modality."""
-        return {
-            modality: -outputs.score(modality, "shared", outputs.own_latent(modality, "shared")).mean()
-            for modality in outputs.batch.observed
-            if outputs.has_private(modality)
-        }
+        losses = {}
+        for modality in outputs.batch.observed:
+            if outputs.has_private(modality):
+                latent = outputs.own_latent(modality, "shared")
+                score = outputs.score(modality, "shared", latent if self.moves_latents else latent.detach())
+                losses[modality] = -outputs.weight(modality, self.balance) * score.mean()
+        return losses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +118,8 @@ class CrossReconstruction(Objective):
     """
 
     name: ClassVar[str] = "cross_reconstruction"
+    trains_shared_decoders: ClassVar[bool] = True
+    is_of_encoders: ClassVar[bool] = True
 
     def terms(self, outputs: "Outputs", network: nn.Module) -> dict[str, Float[Tensor, ""]]:
         """Give the loss per source and target."""
@@ -120,6 +149,7 @@ class JointReconstruction(Objective):
     """
 
     name: ClassVar[str] = "joint_reconstruction"
+    is_of_encoders: ClassVar[bool] = True
 
     def terms(self, outputs: "Outputs", network: nn.Module) -> dict[str, Float[Tensor, ""]]:
         """Give the loss per modality."""
@@ -152,6 +182,8 @@ class MatchedReconstruction(Objective):
     """
 
     name: ClassVar[str] = "matched_reconstruction"
+    trains_shared_decoders: ClassVar[bool] = True
+    is_of_encoders: ClassVar[bool] = True
 
     def build(self, dimensions: Dimensions) -> nn.Module:
         """Build nothing; make sure that there are labels."""

@@ -13,6 +13,7 @@ import lightning.pytorch as pl
 import numpy as np
 import pandas as pd
 from lightning.pytorch.callbacks import Callback
+from torch import nn
 
 from cellprism.data import CellDataset, cell_loader
 from cellprism.module import LatentModule
@@ -109,16 +110,10 @@ def fit_stage(
     kept.
     """
     plan = TrainingPlan(module, stage, optimisation=optimisation, max_epochs=schedule.max_epochs)
-    frozen = [
-        parameter
-        for modality in stage.frozen
-        for part in (module.coders[modality], module.sources[modality])
-        for parameter in part.parameters()
-        if parameter.requires_grad
-    ]
+    frozen = [parameter for parameter in _frozen(module, stage) if parameter.requires_grad]
     for parameter in frozen:
         parameter.requires_grad_(False)
-    keeper = KeepBest(schedule.patience)
+    keeper = KeepBest(schedule.patience, stage.tolerance)
     loaders = [
         cell_loader(dataset, cells, batch_size=schedule.batch_size, shuffle=shuffle, seed=schedule.seed)
         for cells, shuffle in ((training, True), (validation, False))
@@ -139,6 +134,16 @@ def fit_stage(
     return Fitted(plan.curves.frames(first_epoch), interrupted, error)
 
 
+def _frozen(module: LatentModule, stage: Stage) -> Iterator[nn.Parameter]:
+    """Weights that a stage leaves as they are."""
+    for modality, coder in module.coders.items():
+        if modality in stage.frozen:
+            yield from coder.parameters()
+            yield from module.sources[modality].parameters()
+        elif stage.has_frozen_decoders:
+            yield from coder.decoding_parameters()
+
+
 def _trainer(schedule: Schedule, stage: Stage, keeper: KeepBest) -> pl.Trainer:
     callbacks = [CloseCurves(), keeper, *schedule.callbacks]
     if schedule.show_progress:
@@ -155,6 +160,7 @@ def _trainer(schedule: Schedule, stage: Stage, keeper: KeepBest) -> pl.Trainer:
             enable_model_summary=False,
             enable_progress_bar=False,
             num_sanity_val_steps=0,
+            inference_mode=False,
         )
 
 

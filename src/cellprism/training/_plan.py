@@ -11,8 +11,15 @@ from torch import Tensor, nn
 from cellprism.data import Batch
 from cellprism.module import LatentModule, Outputs
 from cellprism.objectives import Critic, Objective
+from cellprism.training._codes import fit_codes
 from cellprism.training._history import History
 from cellprism.training._stage import Optimisation, Stage
+
+STEPS_OF_HELD_OUT_CODES = 5
+"""Steps an epoch in which the codes of held-out cells follow the decoders."""
+
+PACE_OF_SCALES = 7.0
+"""How much faster than weights the scales of codes move."""
 
 
 @dataclass(frozen=True)
@@ -80,19 +87,32 @@ class TrainingPlan(LightningModule):
         return [term for term in self.terms if isinstance(term.objective, Critic)]
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """One optimiser for the model, and one for the critics where there are any."""
-        critic_parameters = [p for term in self.critics for p in term.network.parameters()]
-        of_critics = {id(p) for p in critic_parameters}
-        parameters = [p for p in self.module.parameters() if p.requires_grad and id(p) not in of_critics]
-        how = self.optimisation
-        optimisers: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(parameters, how.learning_rate, weight_decay=how.weight_decay, fused=True)
-        ]
-        if critic_parameters:
-            optimisers.append(
-                torch.optim.Adam(critic_parameters, how.critic_learning_rate, betas=(0.5, 0.999), fused=True)
-            )
-        return optimisers
+        """One optimiser for the model, one for the critics where there are any, one for codes where they are fitted."""
+        how, codes = self.optimisation, self.module.codes
+        apart = {id(p) for term in self.critics for p in term.network.parameters()}
+        if codes is not None:
+            apart |= {id(p) for p in codes.parameters()}
+        weights = [p for p in self.module.parameters() if p.requires_grad and id(p) not in apart]
+        groups = [{"params": weights, "pace": 1.0}]
+        if self._fits_codes and codes.raw_scale.requires_grad:
+            # one number for all cells, which must travel as far as their codes do
+            groups.append({"params": [codes.raw_scale], "pace": PACE_OF_SCALES, "weight_decay": 0.0})
+        found = {"model": torch.optim.AdamW(groups, how.learning_rate, weight_decay=how.weight_decay, fused=True)}
+        if self.critics:
+            critics = [p for term in self.critics for p in term.network.parameters()]
+            found["critics"] = torch.optim.Adam(critics, how.critic_learning_rate, betas=(0.5, 0.999), fused=True)
+        if self._fits_codes:
+            found["codes"] = torch.optim.SparseAdam(list(codes.tables.parameters()), how.code_learning_rate)
+        self._positions = {name: position for position, name in enumerate(found)}
+        return list(found.values())
+
+    @property
+    def _fits_codes(self) -> bool:
+        return self.stage.uses_codes and self.module.codes is not None
+
+    def _optimiser(self, name: str) -> torch.optim.Optimizer:
+        optimisers = self.optimizers()
+        return optimisers[self._positions[name]] if isinstance(optimisers, list) else optimisers
 
     def on_train_epoch_start(self) -> None:
         """Put networks to training, which Lightning leaves as it finds them; frozen ones stay as they are at use."""
@@ -104,7 +124,7 @@ class TrainingPlan(LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> None:
         """Step the critics, then the model."""
         batch = self.module.augment(batch.only(self.stage.modalities))
-        outputs = self.module(batch)
+        outputs = self.module(batch, from_codes=self.stage.uses_codes)
         progress = (self.current_epoch + batch_index / max(1, self.trainer.num_training_batches)) / self.max_epochs
         with self._full_precision():
             self._step_critics(outputs)
@@ -115,12 +135,20 @@ class TrainingPlan(LightningModule):
         self._record(report, loss, batch, "train")
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Score held-out cells with final weights of all terms."""
+        """Score held-out cells with final weights of all terms, once codes are fitted to them, decoders as they are."""
         batch = batch.only(self.stage.modalities)
-        outputs = self.module(batch)
+        if self.stage.uses_codes:
+            self._fit_codes(batch)
+        outputs = self.module(batch, from_codes=self.stage.uses_codes)
         with self._full_precision():
             loss, report = self.evaluate(outputs, progress=1.0)
         self._record(report, loss, batch, "validation")
+
+    def _fit_codes(self, batch: Batch) -> None:
+        """Go on from where the last epoch left these cells' codes, which training itself never moves."""
+        start = {block: posterior.detach() for block, posterior in self.module.codes(batch.cells).items()}
+        fitted = fit_codes(self.module, batch, start, n_steps=STEPS_OF_HELD_OUT_CODES, objectives=self.stage.objectives)
+        self.module.codes.set(batch.cells, {block: posterior.mean for block, posterior in fitted.items()})
 
     def _full_precision(self) -> torch.autocast:
         """Sums, norms and critics in single precision, also where networks run in mixed precision."""
@@ -147,22 +175,28 @@ class TrainingPlan(LightningModule):
             for _ in range(term.objective.n_steps):
                 loss = term.objective.critic_loss(outputs, term.network)
                 if loss.requires_grad:
-                    self._step(self.optimizers()[1], loss, list(term.network.parameters()))
+                    self._step(self._optimiser("critics"), loss, list(term.network.parameters()))
 
-    def _learning_rate(self, progress: float) -> float:
-        """Rises over the first twenty steps, then falls to zero along half a cosine."""
+    def _pace(self, progress: float) -> float:
+        """Share of the learning rate: rises over the first twenty steps, then falls to zero along half a cosine."""
         rise = min(1.0, (self.global_step + 1) / 20)
-        return self.optimisation.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+        return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
     def _step_model(self, loss: Float[Tensor, ""], progress: float, batch_index: int) -> None:
-        optimisers = self.optimizers()
-        optimiser = optimisers[0] if isinstance(optimisers, list) else optimisers
+        optimiser, how = self._optimiser("model"), self.optimisation
         for group in optimiser.param_groups:
-            group["lr"] = self._learning_rate(progress)
+            group["lr"] = how.learning_rate * group["pace"] * self._pace(progress)
+        if self._fits_codes:
+            codes = self._optimiser("codes")
+            codes.zero_grad()
         parameters = [p for group in optimiser.param_groups for p in group["params"]]
         norm = self._step(optimiser, loss, parameters)
         if not torch.isfinite(norm):
             raise FloatingPointError(self._stopped("the gradient", "infinite or NaN", batch_index))
+        if self._fits_codes:
+            for group in codes.param_groups:
+                group["lr"] = how.code_learning_rate * self._pace(progress)
+            codes.step()
 
     def _step(
         self, optimiser: torch.optim.Optimizer, loss: Float[Tensor, ""], parameters: list[nn.Parameter]

@@ -21,6 +21,12 @@ class Stage:
         Modalities whose networks do not change.
     n_epochs
         Epochs at most; those of the schedule by default.
+    uses_codes
+        Whether latents are codes that belong to cells; else encoders infer them.
+    has_frozen_decoders
+        Whether decoders do not change.
+    tolerance
+        Share of what the held-out loss has gained that it may lose again without being worse for early stopping.
     """
 
     name: str
@@ -28,6 +34,9 @@ class Stage:
     modalities: tuple[str, ...]
     frozen: tuple[str, ...] = ()
     n_epochs: int | None = None
+    uses_codes: bool = False
+    has_frozen_decoders: bool = False
+    tolerance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,8 @@ class Optimisation:
         Step size of AdamW for the model.
     critic_learning_rate
         Step size of Adam for critics.
+    code_learning_rate
+        Step size of Adam for codes, which is lazy: a row moves only when its cell is in the batch.
     weight_decay
         Decay of weights, per step and unit of learning rate.
     max_gradient_norm
@@ -48,5 +59,6 @@ class Optimisation:
 
     learning_rate: float = 2e-3
     critic_learning_rate: float = 1e-3
+    code_learning_rate: float = 3e-2
     weight_decay: float = 1e-2
     max_gradient_norm: float = 10.0

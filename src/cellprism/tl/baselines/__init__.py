@@ -5,6 +5,7 @@ sparse, or images, cells x channels x height x width, whose pixels are the featu
 of the target.
 """
 
+from cellprism.tl.baselines._block_regression import block_regression
 from cellprism.tl.baselines._cca import CCAEmbedding, cca_embedding
 from cellprism.tl.baselines._class_probabilities import ClassProbabilities, class_probabilities
 from cellprism.tl.baselines._label_class_means import label_class_means
@@ -15,6 +16,7 @@ from cellprism.tl.baselines._ridge import ridge
 __all__ = [
     "CCAEmbedding",
     "ClassProbabilities",
+    "block_regression",
     "cca_embedding",
     "class_probabilities",
     "label_class_means",
