@@ -18,6 +18,9 @@ STANDARD_DEVIATION = "std"
 HELD_OUT = "cellprism_held_out"
 """``.obs`` column of the cells that ``cellprism run`` kept out of training."""
 
+STAGE = "stage"
+"""Curve in a model's history with the number of the stage of each epoch."""
+
 UNS = "cellprism"
 """``.uns`` key of the model, its settings and the keys that cellprism wrote."""
 

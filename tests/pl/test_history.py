@@ -62,3 +62,13 @@ def test_history_of_an_untrained_model_says_to_train_it(untrained):
 def test_history_has_one_panel_per_term(n_terms):
     panels = pl.history({f"term{i}_train": curve(1.0, 2.0) for i in range(n_terms)})
     assert len(panels) == len(panels[0].figure.axes) == n_terms
+
+
+def test_a_line_marks_where_a_stage_begins_and_stages_have_no_panel_of_their_own():
+    epochs = pd.Index(range(6), name="epoch")
+    curves = {
+        "train_loss_epoch": pd.DataFrame({"loss": range(6)}, index=epochs),
+        "stage": pd.DataFrame({"stage": [1, 1, 1, 2, 2, 2]}, index=epochs),
+    }
+    (panel,) = pl.history(curves, show=False)
+    assert [line.get_xdata()[0] for line in panel.get_lines() if line.get_linestyle() == ":"] == [3.0]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from cellprism import _keys
 from cellprism.data import CellDataset
 from cellprism.models._registration import logger
 from cellprism.models._training_cells import remember
@@ -40,7 +41,7 @@ class Training:
         self.train_indices_, self.validation_indices_ = training, validation
         first_epoch = _epochs_in(self.history_)
         with seeded(self.seed_ + first_epoch):
-            for stage in stages:
+            for number, stage in enumerate(stages, start=1):
                 parts = [_with_any(dataset, cells, stage.modalities) for cells in (training, validation)]
                 fitted = fit_stage(
                     self.module,
@@ -52,7 +53,7 @@ class Training:
                     optimisation=optimisation,
                     first_epoch=_epochs_in(self.history_),
                 )
-                self._add_history(fitted.history)
+                self._add_history(fitted.history | _stage_curve(fitted.history, number, len(stages)))
                 self._after_stage(stage, training)
                 if fitted.error is not None or (fitted.interrupted and not stage.uses_codes):
                     break  # without encoders, codes alone would not make a usable model
@@ -87,6 +88,14 @@ class Training:
         self.history_ = before | {
             name: pd.concat([before[name], frame]) if name in before else frame for name, frame in history.items()
         }
+
+
+def _stage_curve(history: dict[str, pd.DataFrame], number: int, n_stages: int) -> dict[str, pd.DataFrame]:
+    """Say of each epoch to which stage it belongs, where there are several."""
+    if n_stages == 1 or not history:
+        return {}
+    epochs = sorted(set().union(*(curve.index for curve in history.values())))
+    return {_keys.STAGE: pd.DataFrame({_keys.STAGE: number}, index=pd.Index(epochs, name="epoch"))}
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from cellprism._keys import STAGE
 from cellprism.pl._show import show_figure
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def history(
     model_or_history
         A trained model, or its ``.history``: term to a DataFrame of one column, indexed by epoch. Keys
         such as ``train_loss_epoch`` and ``validation_loss``, or ``critic_accuracy_train`` and
-        ``critic_accuracy_validation``, share a panel. Curves per step are left out.
+        ``critic_accuracy_validation``, share a panel. Curves per step are left out; where training had several
+        stages, a dotted line marks where each begins.
     ax
         One axes per term to draw into. A new figure by default.
     show
@@ -55,12 +57,16 @@ def history(
     if not curves:
         raise ValueError("Found no history, expected at least one curve. Train the model first: model.train().")
     terms = _by_term(curves)
+    starts = _starts_of_stages(curves)
     own_figure = ax is None
     panels = _new_panels(len(terms)) if own_figure else np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
     if len(panels) != len(terms):
         raise ValueError(f"Found {len(panels)} axes for {len(terms)} terms: {list(terms)}. Give one per term.")
     for panel, (term, by_set) in zip(panels, terms.items(), strict=True):
         _draw(panel, term, by_set)
+        for start in starts:
+            if panel.dataLim.x0 < start < panel.dataLim.x1:
+                panel.axvline(start, color="#999999", lw=0.8, ls=":")
     show_figure(show, own_figure=own_figure)
     return panels
 
@@ -69,11 +75,19 @@ def _by_term(curves: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, pd.Serie
     """Sort curves into term -> set of cells -> values, the total loss first."""
     terms: dict[str, dict[str, pd.Series]] = {}
     for key, curve in curves.items():
-        if key.endswith("_step"):
+        if key.endswith("_step") or key == STAGE:
             continue
         term, cells = _split(key.removesuffix("_epoch"))
         terms.setdefault(term, {})[cells] = pd.DataFrame(curve).iloc[:, 0].astype(float).dropna()
     return {term: terms[term] for term in sorted(terms, key=lambda term: (term != "loss", term))}
+
+
+def _starts_of_stages(curves: Mapping[str, pd.DataFrame]) -> list[float]:
+    """First epochs of all stages but the first."""
+    if STAGE not in curves:
+        return []
+    stage = pd.DataFrame(curves[STAGE]).iloc[:, 0]
+    return [float(epoch) for epoch in stage.index[stage.ne(stage.shift())][1:]]
 
 
 def _split(key: str) -> tuple[str, str]:
