@@ -8,7 +8,7 @@ from sklearn.linear_model import LinearRegression
 from tests.contracts.simulated import MOSAIC, UNPAIRED, cell_names, factors, simulate
 from tests.contracts.toys.paired_autoencoder import PairedAutoencoder
 
-from cellprism import CrossModalVAE
+from cellprism import Apollo, CrossModalVAE
 from cellprism.modalities import Counts, Features
 from cellprism.models import LatentModel
 
@@ -19,7 +19,7 @@ LEAST_R2 = 0.7
 """Share of the variance of simulated shared factors that a linear map of the shared block must explain."""
 
 
-@pytest.fixture(params=[CrossModalVAE, PairedAutoencoder], ids=lambda model: model.__name__)
+@pytest.fixture(params=[Apollo, CrossModalVAE, PairedAutoencoder], ids=lambda model: model.__name__)
 def model_class(request) -> type[LatentModel]:
     return request.param
 
