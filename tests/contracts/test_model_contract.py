@@ -38,7 +38,8 @@ def test_the_same_seed_gives_the_same_model(model_class):
 
 
 def test_another_seed_gives_another_model(model_class):
-    first, second = (trained(model_class, simulate(), seed=seed) for seed in (0, 1))
+    mdata = simulate(120, kinds={"rna": "features", "protein": "features"}, n_features=20)
+    first, second = (trained(model_class, mdata, seed=seed) for seed in (0, 1))
     assert not np.allclose(first.get_latent_representation(), second.get_latent_representation())
 
 

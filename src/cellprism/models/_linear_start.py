@@ -3,18 +3,14 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from sklearn.decomposition import PCA
 
-from cellprism.latents import Block, LatentLayout
+from cellprism.latents import Block
+from cellprism.models._components import components, without
 
 if TYPE_CHECKING:
     from cellprism.data import CellDataset
     from cellprism.module import LatentModule
 
-N_COMPONENTS = 50
-N_ROWS = 10_000
-CHUNK = 2_000
 LEAST_CELLS = 20
 """Below so many paired cells nothing can be said about what they share."""
 STANDARD_ERRORS = 4.0
@@ -53,7 +49,7 @@ def linear_start(
     codes = {}
     for block in sorted(module.layout.blocks, key=lambda block: -len(block.modalities)):
         seen = {name: scores[name] for name in block.modalities}
-        found = directions(seen, training, block, module.layout, random)
+        found = directions(seen, training, block, random)
         code = NOISE * random.standard_normal((len(dataset), block.width))
         code[:, : found.shape[1]] = np.nan_to_num(found)
         codes[block.name] = code.astype(np.float32)
@@ -62,46 +58,21 @@ def linear_start(
     return codes
 
 
-def components(module: "LatentModule", dataset: "CellDataset", training: np.ndarray, modality: str) -> np.ndarray:
-    """Principal components of one modality for all cells, experimental batches taken out; NaN where not measured."""
-    coder, device = module.coders[modality], module.device
-    cells = training[dataset.is_observed(modality)[training]]
-    sample = cells[np.linspace(0, len(cells) - 1, min(len(cells), N_ROWS)).astype(int)]
-
-    def profiles(of: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            return coder.profile(dataset.rows_of(modality, of).to(device)).cpu().numpy()
-
-    table = profiles(sample)
-    n_components = min(N_COMPONENTS, *(side - 1 for side in table.shape))
-    scores = np.full((len(dataset), max(1, n_components)), np.nan)
-    if n_components < 1 or np.ptp(table, axis=0).max() <= 0:
-        scores[dataset.cells_with(modality)] = 0.0
-        return scores
-    fitted = PCA(n_components, svd_solver="randomized", random_state=0).fit(table)
-    for start in range(0, len(measured := dataset.cells_with(modality)), CHUNK):
-        part = measured[start : start + CHUNK]
-        scores[part] = fitted.transform(profiles(part))
-    batches = np.eye(module.n_batches)[dataset.batch_codes.cpu().numpy()]
-    return without(scores, batches, training) if module.n_batches > 1 else scores
-
-
 def directions(
     scores: dict[str, np.ndarray],
     training: np.ndarray,
     block: Block,
-    layout: LatentLayout,
     random: np.random.Generator,
 ) -> np.ndarray:
     """Latents of a block for all cells (cells, at most its width), strongest first; NaN where nothing is known."""
     if block.is_private:
         own = next(iter(scores.values()))
-        return standardised(rotated(own, scores, training)[:, : block.width], training)
+        return standardised(above_noise(own, training)[:, : block.width], training)
     whitened = {name: white(own, training) for name, own in scores.items()}
     together = np.concatenate(list(whitened.values()), axis=1)
     paired = training[np.isfinite(together[training]).all(1)]
-    if len(paired) < LEAST_CELLS:
-        return np.zeros((len(together), 0))
+    if len(paired) < LEAST_CELLS or not all(own.shape[1] for own in whitened.values()):
+        return together[:, :0]
     shuffled = random.permutation(paired)
     halves = shuffled[: len(paired) // 2], shuffled[len(paired) // 2 :]
     held_out = agreement(variates(whitened, halves[0], block.width), halves[1])
@@ -123,6 +94,13 @@ def agreement(variates: list[np.ndarray], cells: np.ndarray) -> np.ndarray:
     standard = [(v[cells] - v[cells].mean(0)) / v[cells].std(0).clip(min=1e-9) for v in variates]
     pairs = [(a * b).mean(0) for i, a in enumerate(standard) for b in standard[i + 1 :]]
     return np.mean(pairs, axis=0)
+
+
+def above_noise(scores: np.ndarray, training: np.ndarray) -> np.ndarray:
+    """Principal components of scores, those whose variance noise alone could have left out."""
+    known = scores[training][np.isfinite(scores[training]).all(1)]
+    variance, axes = np.linalg.eigh(known.T @ known / max(1, len(known)))
+    return scores @ axes[:, ::-1][:, variance[::-1] > 1]
 
 
 def rotated(latents: np.ndarray, scores: dict[str, np.ndarray], training: np.ndarray) -> np.ndarray:
@@ -150,13 +128,3 @@ def standardised(latents: np.ndarray, training: np.ndarray) -> np.ndarray:
     spread = known.std(0)
     kept = spread > 1e-6 * max(spread.max(initial=0.0), 1e-12)
     return ((latents - known.mean(0)) / spread.clip(min=1e-12))[:, kept]
-
-
-def without(scores: np.ndarray, explaining: np.ndarray, training: np.ndarray) -> np.ndarray:
-    """Take out what other columns explain linearly in the training cells."""
-    if not explaining.shape[1]:
-        return scores
-    known = training[np.isfinite(scores[training]).all(1) & np.isfinite(explaining[training]).all(1)]
-    centre = explaining[known].mean(0)
-    slopes = np.linalg.lstsq(explaining[known] - centre, scores[known], rcond=None)[0]
-    return scores - np.nan_to_num(explaining - centre) @ slopes

@@ -69,7 +69,7 @@ class Saving:
             "axes": {block: torch.from_numpy(axes) for block, axes in self.axes_.items()},
             "train_indices": _tensor(self.train_indices_),
             "validation_indices": _tensor(self.validation_indices_),
-            "cells": None if self.module.codes is None else list(self.cells_),
+            "cells": None if self.module.codes is None else [str(cell) for cell in self.cells_],
             "history": {
                 name: {"epoch": frame.index.tolist(), "value": frame[name].tolist()}
                 for name, frame in (self.history_ or {}).items()
