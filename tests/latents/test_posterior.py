@@ -22,6 +22,18 @@ def test_the_divergence_of_the_prior_from_itself_is_zero():
     assert torch.equal(prior.divergence_from_prior(), torch.zeros(4))
 
 
+def test_the_divergence_from_another_posterior_is_that_of_torch_in_the_same_order():
+    first, second = posterior(6, seed=1), posterior(6, seed=2)
+    normal = {name: Normal(p.mean, p.log_scale.exp()) for name, p in (("first", first), ("second", second))}
+    torch.testing.assert_close(first.divergence_from(second), kl_divergence(normal["first"], normal["second"]).sum(1))
+    torch.testing.assert_close(second.divergence_from(first), kl_divergence(normal["second"], normal["first"]).sum(1))
+
+
+def test_the_divergence_from_the_prior_is_that_from_a_standard_normal_posterior():
+    found, prior = posterior(6), Posterior(torch.zeros(6, 3), torch.zeros(6, 3))
+    torch.testing.assert_close(found.divergence_from(prior), found.divergence_from_prior())
+
+
 def test_samples_have_the_posterior_mean_and_scale():
     torch.manual_seed(0)
     found = posterior(2)
