@@ -5,15 +5,19 @@ import re
 import signal
 from dataclasses import dataclass
 from typing import Any, ClassVar
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, Trainer
 from tests.contracts.simulated import simulate
 
 from cellprism import CrossModalVAE
 from cellprism.objectives import Critic, KLDivergence, Objective, Reconstruction
+from cellprism.training import TrainingPlan
+from cellprism.training._callbacks import KeepBest
+from cellprism.training._history import History
 
 QUIET: dict[str, Any] = {"enable_progress_bar": False, "accelerator": "cpu"}
 SMALL: dict[str, Any] = {"n_shared": 3, "n_private": 2, "n_hidden": 8, "seed": 0}
@@ -196,3 +200,56 @@ def test_the_progress_bar_shows_the_losses(capsys):
     model.train(max_epochs=2, accelerator="cpu")
     shown = capsys.readouterr().err
     assert re.search(r"train: 100%.* 2/2 .*loss=.*held-out=", shown.replace("\r", "\n"))
+
+
+# ---- a tolerance
+
+
+def run_through(keeper: KeepBest, losses: list[float]) -> tuple[Any, int | None]:
+    """Run through held-out losses; give the plan, whose weight is the epoch, and when it was told to stop."""
+    plan = Mock(spec=TrainingPlan, curves=History(), module=torch.nn.Linear(1, 1))
+    for epoch, loss in enumerate(losses):
+        trainer = Mock(spec=Trainer, current_epoch=epoch, should_stop=False)
+        plan.module.load_state_dict({"weight": torch.zeros(1, 1), "bias": torch.tensor([float(epoch)])})
+        plan.curves.add({"validation_loss": torch.tensor(loss)}, 1)
+        plan.curves.close_epoch(epoch)
+        keeper.on_train_epoch_end(trainer, plan)
+        if trainer.should_stop:
+            return plan, epoch
+    return plan, None
+
+
+def stopped_after(losses: list[float], *, patience: int, tolerance: float) -> int | None:
+    return run_through(KeepBest(patience, tolerance), losses)[1]
+
+
+@pytest.mark.parametrize(
+    ("level", "tolerance", "epoch"),
+    [(6.1, 0.0, 3), (6.1, 0.1, None), (6.39, 0.1, None), (6.41, 0.1, 3), (6.41, 0.2, None)],
+)
+def test_a_loss_may_lose_again_the_tolerated_share_of_what_it_gained(level, tolerance, epoch):
+    losses = [10.0, 6.0, *[level] * 8]  # it gained 4
+    assert stopped_after(losses, patience=2, tolerance=tolerance) == epoch
+
+
+def test_a_tolerated_loss_begins_the_patience_anew():
+    assert stopped_after([10.0, 6.0, 9.0, 6.3, 9.0, 9.0, 9.0], patience=3, tolerance=0.1) == 6
+    assert stopped_after([10.0, 6.0, 9.0, 6.3, 9.0, 9.0, 9.0], patience=3, tolerance=0.0) == 4
+
+
+def test_a_loss_that_never_improved_on_its_first_value_tolerates_nothing():
+    assert stopped_after([1.0, 1.01, 1.01], patience=2, tolerance=0.5) == 2
+
+
+def test_a_tolerated_loss_is_not_taken_for_the_best():
+    keeper = KeepBest(5, 0.5)
+    plan, _ = run_through(keeper, [10.0, 6.0, 6.5, 6.2])
+    keeper.restore(plan, n_epochs=10)
+    assert keeper.best_epoch == int(plan.module.bias) == 1
+
+
+def test_a_run_that_reaches_the_end_of_its_schedule_keeps_its_last_weights():
+    keeper = KeepBest(None)
+    plan, _ = run_through(keeper, [1.0, 2.0, 3.0])
+    keeper.restore(plan, n_epochs=3)
+    assert (keeper.best_epoch, int(plan.module.bias)) == (0, 2)
