@@ -102,8 +102,14 @@ def test_codes_are_fitted_also_where_gradients_are_turned_off(mode, is_made_insi
             torch.testing.assert_close(found[name].mean, expected[name].mean)
 
 
-def test_a_cells_code_does_not_depend_on_the_cells_beside_it():
-    module, start = small_module(*LIKELIHOOD), start_of(N_CELLS)
+MEAN_OF_ROWS = pytest.mark.xfail(
+    strict=True, reason="with balance 1 a cell weighs by how many cells of its batch were measured in the modality"
+)
+
+
+@pytest.mark.parametrize("balance", [0.0, pytest.param(1.0, marks=MEAN_OF_ROWS)])
+def test_a_cells_code_does_not_depend_on_the_cells_beside_it(balance):
+    module, start = small_module(Reconstruction(balance=balance), CodePrior()), start_of(N_CELLS)
     together = fit_codes(module, whole_batch(), start, n_steps=20)
     for cells in ([3], [12], [20], [2, 9, 23]):
         rows = torch.tensor(cells)
