@@ -233,12 +233,8 @@ def test_a_cell_with_one_modality_has_a_shared_code_that_fits_those_of_the_other
 PARENTS = {"abc": "abc", "ab": "ab", "a": "a", "b": "b", "c": "c"}
 """Which of three modalities depend on the factors of each block."""
 
-TAKES_ALL = pytest.mark.xfail(
-    strict=True, reason="the widest block agrees in the mean of all pairs, also where one modality takes no part"
-)
 
-
-@pytest.mark.parametrize("width", [2, pytest.param(4, marks=TAKES_ALL)])
+@pytest.mark.parametrize("width", [2, 4])
 def test_a_block_of_two_of_three_modalities_gets_what_these_two_share(width):
     random = np.random.default_rng(0)
     factors = {name: random.normal(size=(500, 2)) for name in PARENTS}

@@ -25,9 +25,6 @@ from cellprism.objectives import (
 )
 from cellprism.training import Optimisation, Schedule, Stage
 
-TOLERANCE = 0.2
-"""Blocks go on parting after the held-out loss of codes has seen its lowest point."""
-
 
 class Apollo(Codes, LatentModel):
     """A partially shared latent space by latent optimisation :cite:p:`zhang2026`.
@@ -213,7 +210,7 @@ class Apollo(Codes, LatentModel):
             if objective.is_of_encoders or isinstance(objective, Reconstruction)
         )
         stages = [
-            Stage("codes", on_codes, names, uses_codes=True, tolerance=TOLERANCE),
+            Stage("codes", on_codes, names, uses_codes=True),
             Stage("encoders", regression, names, n_epochs=encoder_epochs, has_frozen_decoders=True),
         ]
         if fine_tune:

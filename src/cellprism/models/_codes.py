@@ -175,7 +175,7 @@ class Codes:
         for block, axes in self.axes_.items():
             effect = self.get_codes(block=block)
             effect = np.nanvar(effect, axis=0)
-            kept = effect >= least_share * effect.sum()
+            kept = (effect >= least_share * effect.sum()) & (effect > 0)
             kept[effect.argmax()] = True
             self.axes_[block] = axes[:, kept]
         return {block: axes.shape[1] for block, axes in self.axes_.items()}

@@ -1,5 +1,6 @@
 """Components of one modality that stand out of its noise."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,8 @@ if TYPE_CHECKING:
     from cellprism.module import LatentModule
 
 N_COMPONENTS = 50
-N_ROWS = 10_000
+MOST_VALUES = 10**8
+"""Of the table to which components are fitted."""
 CHUNK = 2_000
 N_ROUNDS = 5
 """More would let single features take components for themselves (Heywood cases of factor analysis)."""
@@ -34,19 +36,19 @@ def components(module: "LatentModule", dataset: "CellDataset", training: np.ndar
     """
     coder, device = module.coders[modality], module.device
     cells = training[dataset.is_observed(modality)[training]]
-    sample = cells[np.linspace(0, len(cells) - 1, min(len(cells), N_ROWS)).astype(int)]
 
-    def profiles(of: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            return coder.profile(dataset.rows_of(modality, of).to(device)).cpu().numpy()
+    def profiles(of: np.ndarray) -> Iterator[np.ndarray]:
+        for start in range(0, len(of), CHUNK):
+            with torch.inference_mode():
+                yield coder.profile(dataset.rows_of(modality, of[start : start + CHUNK]).to(device)).cpu().numpy()
 
-    table = profiles(sample)
+    n_features = next(profiles(cells[:1])).shape[1]
+    n_rows = min(len(cells), max(CHUNK, MOST_VALUES // n_features))
+    table = np.concatenate(list(profiles(cells[np.linspace(0, len(cells) - 1, n_rows).astype(int)])))
     centre, loadings = table.mean(0), standing_out(table)
     scores = np.full((len(dataset), loadings.shape[1]), np.nan)
     measured = dataset.cells_with(modality)
-    for start in range(0, len(measured), CHUNK):
-        part = measured[start : start + CHUNK]
-        scores[part] = (profiles(part) - centre) @ loadings
+    scores[measured] = np.concatenate([(part - centre) @ loadings for part in profiles(measured)])
     batches = np.eye(module.n_batches)[dataset.batch_codes.cpu().numpy()]
     return without(scores, batches, training) if module.n_batches > 1 else scores
 

@@ -15,6 +15,8 @@ LEAST_CELLS = 20
 """Below so many paired cells nothing can be said about what they share."""
 STANDARD_ERRORS = 4.0
 """How far from zero a correlation in cells left out must be."""
+LEAST_SHARE = 0.5
+"""Of an even part in the direction that modalities have in common, for each to take part in it."""
 NOISE = 0.001
 
 
@@ -26,7 +28,7 @@ def linear_start(
     Each modality is reduced to principal components, without what its experimental batches explain. A block that
     several modalities see starts from the directions in which their components agree (generalised canonical
     correlation, the sum of squared correlations with a common direction being largest :cite:p:`kettenring1971`), so
-    far as they agree in cells left out of the fit. What it explains is taken out, and a private block starts from the
+    far as every two agree in cells left out of the fit. What it explains is taken out; a private block starts from the
     components that remain. Dimensions that the data do not call for start near zero.
 
     Parameters
@@ -90,10 +92,12 @@ def variates(whitened: dict[str, np.ndarray], cells: np.ndarray, width: int) -> 
 
 
 def agreement(variates: list[np.ndarray], cells: np.ndarray) -> np.ndarray:
-    """Mean correlation of every two modalities, by direction, over some cells."""
-    standard = [(v[cells] - v[cells].mean(0)) / v[cells].std(0).clip(min=1e-9) for v in variates]
+    """Least correlation of any two modalities, by direction, over some cells; 0 where one hardly takes part."""
+    spread = np.stack([v[cells].std(0) for v in variates])
+    standard = [(v[cells] - v[cells].mean(0)) / s.clip(min=1e-9) for v, s in zip(variates, spread, strict=True)]
     pairs = [(a * b).mean(0) for i, a in enumerate(standard) for b in standard[i + 1 :]]
-    return np.mean(pairs, axis=0)
+    takes_part = np.square(spread).min(0) > LEAST_SHARE / len(variates)
+    return np.min(pairs, axis=0) * takes_part
 
 
 def above_noise(scores: np.ndarray, training: np.ndarray) -> np.ndarray:

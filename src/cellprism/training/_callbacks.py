@@ -28,15 +28,10 @@ class KeepBest(Callback):
     ----------
     patience
         Epochs without improvement after which training stops; ``None`` never stops.
-    tolerance
-        Share of what the loss has gained that it may lose again and count as no worse.
     """
 
-    def __init__(self, patience: int | None, tolerance: float = 0.0) -> None:
+    def __init__(self, patience: int | None) -> None:
         self.patience = patience
-        self.tolerance = tolerance
-        self.first_loss: float | None = None
-        self.last_good_epoch = -1
         self.best_loss = float("inf")
         self.best_epoch = -1
         self.n_scored = 0
@@ -48,13 +43,10 @@ class KeepBest(Callback):
         if math.isnan(loss):
             return
         self.n_scored += 1
-        self.first_loss = loss if self.first_loss is None else self.first_loss
         if loss < self.best_loss:
             self.best_loss, self.best_epoch = loss, trainer.current_epoch
             self.best_weights = {k: v.detach().clone() for k, v in pl_module.module.state_dict().items()}
-        if loss <= self.best_loss + self.tolerance * (self.first_loss - self.best_loss):
-            self.last_good_epoch = trainer.current_epoch
-        elif self.patience is not None and trainer.current_epoch - self.last_good_epoch >= self.patience:
+        elif self.patience is not None and trainer.current_epoch - self.best_epoch >= self.patience:
             trainer.should_stop = True
 
     def restore(self, plan: TrainingPlan, n_epochs: int) -> None:

@@ -113,7 +113,7 @@ def fit_stage(
     frozen = [parameter for parameter in _frozen(module, stage) if parameter.requires_grad]
     for parameter in frozen:
         parameter.requires_grad_(False)
-    keeper = KeepBest(schedule.patience, stage.tolerance)
+    keeper = KeepBest(schedule.patience)
     loaders = [
         cell_loader(dataset, cells, batch_size=schedule.batch_size, shuffle=shuffle, seed=schedule.seed)
         for cells, shuffle in ((training, True), (validation, False))

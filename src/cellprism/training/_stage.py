@@ -25,8 +25,6 @@ class Stage:
         Whether latents are codes that belong to cells; else encoders infer them.
     has_frozen_decoders
         Whether decoders do not change.
-    tolerance
-        Share of what the held-out loss has gained that it may lose again without being worse for early stopping.
     """
 
     name: str
@@ -36,7 +34,6 @@ class Stage:
     n_epochs: int | None = None
     uses_codes: bool = False
     has_frozen_decoders: bool = False
-    tolerance: float = 0.0
 
 
 @dataclass(frozen=True)
