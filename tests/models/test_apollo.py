@@ -1,11 +1,16 @@
+import copy
 import logging
 
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Callback
+from tests.contracts.pictures import NETWORKS, STAINS, simulate_images
 
 from cellprism import Apollo, datasets, tl
 from cellprism.latents import Block, LatentLayout
+from cellprism.modalities import Features, Images
+from cellprism.models._query import inferred
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
 
@@ -162,6 +167,285 @@ def test_wrong_settings_are_named(mdata):
         Apollo(mdata, start="cca")
     with pytest.raises(ValueError, match="noise is 0"):
         Apollo(mdata, noise=0)
+
+
+# ---- what there is to model
+
+
+SMALL = {"n_shared": 2, "n_private": 2, "n_hidden": 8, "seed": 0}
+BRIEF = {"max_epochs": 1, "encoder_epochs": 1, **QUIET}
+
+
+def test_it_warns_where_nothing_is_shared(caplog):
+    first, second = (datasets.simulated("base", n_cells=80, noise=0.3, seed=seed) for seed in (0, 1))
+    unrelated = type(first)({"x": first["x"], "y": second["y"]})
+    model = Apollo(unrelated, **SMALL)
+    with caplog.at_level(logging.WARNING, "cellprism"):
+        model.train(**BRIEF)
+    assert "Nothing was found that x and y share: block 'shared' carries" in caplog.text
+    assert model.block_information().loc["shared", "used"] == 0
+
+
+def test_it_does_not_warn_where_something_is_shared(mdata, caplog):
+    model = Apollo(mdata, **SMALL)
+    with caplog.at_level(logging.WARNING, "cellprism"):
+        model.train(**BRIEF)
+    assert not caplog.records
+    assert model.block_information().loc["shared", "used"] > 0
+
+
+def test_one_modality_alone_has_codes_and_latents(mdata):
+    adata = mdata["x"].copy()
+    layout = LatentLayout((Block("x", 3, ("x",)),))
+    model = Apollo(type(mdata)({"x": adata}), layout=layout, n_hidden=16, seed=0)
+    model.train(max_epochs=20, encoder_epochs=10, **QUIET)
+    assert np.isfinite(model.get_codes(block="x")).all()
+    error = np.square(model.reconstruct("x").X - adata.X).mean()
+    assert error < 0.5 * np.asarray(adata.X).var(0).mean()
+
+
+def test_an_anndata_is_one_modality(mdata):
+    model = Apollo(mdata["x"].copy(), n_shared=3, n_private=0, n_hidden=8, seed=0)
+    model.train(**BRIEF)
+    assert np.isfinite(model.get_latent_representation()).all()
+    assert model.get_codes().shape == (mdata["x"].n_obs, 3)
+
+
+def test_without_private_blocks_the_two_decoders_are_one(mdata):
+    model = Apollo(mdata, **(SMALL | {"n_private": 0}))
+    model.train(**BRIEF)
+    assert model.layout.names == ("shared",)
+    assert model.module.paths("y") == ("full",)
+    assert not {"shared_reconstruction"} & {objective.name for objective in model.objectives}
+    cells = mdata.obs_names[mdata.obs_names.isin(mdata["x"].obs_names)]
+    latents = model.get_latent_representation(modality="x")[mdata.obs_names.isin(cells)]
+    np.testing.assert_allclose(
+        model.translate("x", "y").X, model.decode("y", {"shared": latents}).X, rtol=1e-3, atol=1e-3
+    )
+
+
+def test_experimental_batches_are_decoded_and_not_coded():
+    mdata = datasets.simulated("fully_independent", n_cells=120, noise=0.1)
+    batches = np.arange(120) % 2
+    mdata["x"].X = np.float32(mdata["x"].X + 3 * batches[:, None])
+    mdata.obs["lane"] = np.array(["one", "two"])[batches]
+    Apollo.setup_mudata(mdata, batch_key="lane")
+    model = Apollo(mdata, n_shared=3, n_private=3, n_hidden=16, seed=0)
+    model.train(max_epochs=40, encoder_epochs=5, **QUIET)
+    shift = model.reconstruct("x", transform_batch="two").X - model.reconstruct("x", transform_batch="one").X
+    assert 2 < shift.mean() < 4
+    for block in ("shared", "x"):
+        codes = model.get_codes(block=block)
+        difference = codes[batches == 1].mean(0) - codes[batches == 0].mean(0)
+        assert np.abs(difference).max() < codes.std()
+
+
+def test_a_block_of_two_of_three_modalities_belongs_to_the_cells_that_have_one_of_them():
+    mdata = datasets.simulated("three_modalities", n_cells=60, observed={"x": 0.6, "y": 0.9, "w": 0.6})
+    layout = LatentLayout(
+        (Block("shared", 2, ("x", "y", "w")), Block("xw", 2, ("x", "w")), *(Block(m, 1, (m,)) for m in "xyw"))
+    )
+    model = Apollo(mdata, layout=layout, n_hidden=8, seed=0)
+    model.train(**BRIEF)
+    has_either = mdata.obs_names.isin(mdata["x"].obs_names) | mdata.obs_names.isin(mdata["w"].obs_names)
+    assert 0 < has_either.sum() < 60
+    np.testing.assert_array_equal(np.isfinite(model.get_codes(block="xw")).all(1), has_either)
+    assert np.isfinite(model.get_codes()).all()
+
+
+@pytest.fixture(scope="module")
+def picture_model():
+    mdata = simulate_images(32, n_channels=1, size=(16, 16))
+    assert mdata["image"].obsm["image"].shape == (32, 1, 16, 16)
+    kinds = {"rna": Features(), "image": Images(networks=NETWORKS, identity="stain")}
+    Apollo.setup_mudata(mdata, kinds)
+    model = Apollo(mdata, **SMALL)
+    model.train(**BRIEF)
+    return model
+
+
+def test_images_are_translated_from_and_to(picture_model):
+    images = picture_model.translate("rna", "image").obsm["image"]
+    assert images.shape == (32, 1, 16, 16)
+    assert np.isfinite(images).all()
+    assert picture_model.translate("image", "rna").shape == (32, 14)
+    assert np.isfinite(picture_model.get_codes(block="image")).all()
+
+
+def test_what_is_stained_in_a_predicted_image_can_be_chosen(picture_model):
+    chosen = {stain: picture_model.translate("rna", "image", identity=stain).obsm["image"] for stain in STAINS}
+    own = picture_model.translate("rna", "image").obsm["image"]
+    is_first = (picture_model.mdata["image"].obs["stain"] == STAINS[0]).to_numpy()
+    np.testing.assert_allclose(own, np.where(is_first[:, None, None, None], *chosen.values()), atol=1e-6)
+    assert np.abs(chosen[STAINS[0]] - chosen[STAINS[1]]).max() > 1e-6
+
+
+# ---- refining
+
+
+def negative_evidence(model, modality: str, n_steps: int) -> float:
+    """What refining minimises, of one modality's cells."""
+    dataset = model._require_dataset()
+    batch = dataset.take(torch.from_numpy(dataset.cells_with(modality))).only((modality,))
+    terms = [(o, n) for o, n in zip(model.objectives, model.module.networks, strict=True) if o.is_per_cell]
+    with torch.no_grad():
+        outputs = model.module.outputs_of(batch, inferred(model.module, batch, n_steps))
+        return float(sum(o.weight * o.loss(outputs, network) for o, network in terms))
+
+
+def test_each_step_of_refining_lowers_what_the_cells_cost(model):
+    costs = [negative_evidence(model, "x", n_steps) for n_steps in (0, 5, 20, 80)]
+    assert costs == sorted(costs, reverse=True)
+    assert len(set(costs)) == 4
+
+
+def test_refined_translation_reads_the_source_alone(model, mdata):
+    query = mdata[:40].copy()
+    changed = query.copy()
+    changed["y"].X = np.random.default_rng(0).normal(size=changed["y"].shape).astype(np.float32)
+    refined, other = (model.translate("x", "y", given, refine_steps=10).X for given in (query, changed))
+    np.testing.assert_array_equal(refined, other)
+    assert not np.allclose(refined, model.translate("x", "y", query).X)
+    latents = [model.get_latent_representation(given, refine_steps=10) for given in (query, changed)]
+    assert not np.allclose(*latents)  # which read both
+
+
+def test_refining_changes_neither_the_model_nor_its_codes(model, mdata):
+    before = {name: value.clone() for name, value in model.module.state_dict().items()}
+    model.get_latent_representation(mdata[:20].copy(), refine_steps=3)
+    assert all(torch.equal(value, before[name]) for name, value in model.module.state_dict().items())
+
+
+# ---- however it ends, and afterwards
+
+
+class InterruptOnce(Callback):
+    """Press Ctrl-C in the second epoch of the first stage."""
+
+    is_done = False
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if not self.is_done and trainer.current_epoch == 1:
+            self.is_done = True
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_in_the_first_stage_ends_that_stage_and_encoders_are_trained(mdata, caplog):
+    model = Apollo(mdata, **SMALL)
+    with caplog.at_level(logging.WARNING, "cellprism"):
+        model.train(max_epochs=50, encoder_epochs=2, callbacks=[InterruptOnce()], **QUIET)
+    assert "Training was interrupted; the model keeps the best weights so far and can be used." in caplog.text
+    assert model.history["stage"]["stage"].tolist() == [1, 2, 2, 3, 3]
+    assert np.isfinite(model.get_latent_representation()).all()
+    assert np.isfinite(model.translate("x", "y").X).all()
+    assert all(parameter.requires_grad for parameter in model.module.coders["x"].decoding_parameters())
+    assert not model.module.training
+
+
+def test_pruning_nothing_changes_nothing(model, mdata):
+    pruned = copy.deepcopy(model.axes_)
+    assert model.prune(0) == {block.name: block.width for block in model.layout.blocks}
+    for block, axes in pruned.items():
+        np.testing.assert_array_equal(model.axes_[block], axes)
+
+
+@pytest.fixture(scope="module")
+def pruned(mdata):
+    """A model, its latents and what it decodes of them before and after it was pruned."""
+    model = Apollo(mdata, n_shared=6, n_private=2, n_hidden=16, seed=0)
+    model.train(max_epochs=10, encoder_epochs=2, **QUIET)
+    found = []
+    for least_share in (0, 0.01):
+        model.prune(least_share)
+        latents = model.get_latent_representation()
+        found.append((latents, model.decode("y", {"shared": latents}).X))
+    return model, found
+
+
+def test_pruned_latents_are_those_of_the_axes_that_matter(pruned):
+    _, ((before, decoded), (after, decoded_after)) = pruned
+    assert 0 < after.shape[1] < before.shape[1] == 6
+    is_kept = [bool((np.abs(before - column[:, None]).max(0) < 1e-6).any()) for column in after.T]
+    assert all(is_kept)
+    assert before.var(0)[after.shape[1] :].sum() < 0.05 * before.var(0).sum()
+    assert np.square(decoded_after - decoded).mean() < 0.05 * decoded.var(0).mean()
+
+
+def test_pruned_axes_survive_saving_and_loading(pruned, mdata, tmp_path):
+    model, _ = pruned
+    model.save(tmp_path / "model")
+    loaded = Apollo.load(tmp_path / "model", mdata, accelerator="cpu")
+    assert loaded.axes_.keys() == model.axes_.keys()
+    for block, axes in model.axes_.items():
+        np.testing.assert_array_equal(loaded.axes_[block], axes)
+        np.testing.assert_array_equal(loaded.get_codes(block=block), model.get_codes(block=block))
+    assert loaded.block_information().equals(model.block_information())
+
+
+def test_codes_of_cells_that_the_model_does_not_know_are_missing(model, mdata):
+    strangers = mdata[:3].copy()
+    strangers.obs_names = ["a", strangers.obs_names[1], "b"]
+    for adata in strangers.mod.values():
+        adata.obs_names = [dict(zip(mdata.obs_names[:3], strangers.obs_names, strict=True))[n] for n in adata.obs_names]
+    found = np.isfinite(model.get_codes(strangers)).all(1)
+    np.testing.assert_array_equal(found, [name in mdata.obs_names for name in strangers.obs_names])
+
+
+def test_codes_are_given_in_the_coordinates_of_latents(model, mdata):
+    axes, table = model.axes_["shared"], model.module.codes.tables["shared"].weight.detach().numpy()
+    np.testing.assert_allclose(model.get_codes(), table @ axes, rtol=1e-5, atol=1e-6)
+    subset = mdata[10:20].copy()
+    rows = mdata.obs_names.get_indexer(subset.obs_names)
+    np.testing.assert_array_equal(model.get_codes(subset, indices=[3, 0]), model.get_codes(indices=rows[[3, 0]]))
+
+
+# ---- bad arguments
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_epochs": 0}, "max_epochs is 0; expected at least 1"),
+        ({"max_epochs": -1}, "max_epochs is -1; expected at least 1"),
+        ({"encoder_epochs": -2}, "encoder_epochs is -2; expected at least 1"),
+        ({"train_indices": [3]}, "There is 1 cell to train on; expected at least 2"),
+    ],
+)
+def test_training_that_makes_no_sense_is_refused(mdata, settings, message):
+    with pytest.raises(ValueError, match=message):
+        Apollo(mdata, **SMALL).train(**(BRIEF | settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"noise": float("nan")}, "noise is nan; expected a positive number, or None to learn it"),
+        ({"n_private": -1}, "Block 'x' has width -1; expected at least 1. Leave it out"),
+        ({"input_dropout_rate": 1.5}, "input_dropout_rate is 1.5; expected at least 0 and below 1"),
+        ({"layout": LatentLayout.split(["x", "z"], n_shared=1, n_private=1)}, "the data have"),
+    ],
+)
+def test_models_that_make_no_sense_are_refused(mdata, settings, message):
+    with pytest.raises(ValueError, match=message):
+        Apollo(mdata, **(SMALL | settings))
+
+
+def test_questions_that_make_no_sense_are_refused(model):
+    for least_share in (1.0, -0.1):
+        with pytest.raises(ValueError, match=f"least_share is {least_share}; expected a number from 0 to below 1"):
+            model.prune(least_share)
+    with pytest.raises(ValueError, match="refine_steps is -1; expected 0 or more"):
+        model.translate("x", "y", refine_steps=-1)
+    with pytest.raises(KeyError, match="There is no block 'shard'. Did you mean 'shared'"):
+        model.get_codes(block="shard")
+    with pytest.raises(IndexError, match="indices reach from 1000 to 1000; mdata has rows 0 to 119"):
+        model.get_codes(indices=[1000])
+
+
+@pytest.mark.parametrize("question", [Apollo.get_codes, Apollo.prune, Apollo.block_information])
+def test_a_model_that_is_not_trained_answers_nothing(mdata, question):
+    with pytest.raises(RuntimeError, match="not trained. Call train"):
+        question(Apollo(mdata, **SMALL))
 
 
 @pytest.fixture(scope="module")

@@ -78,7 +78,7 @@ class LatentLayout(Record):
         unknown = set(widths) - set(modalities)
         if unknown:
             raise ValueError(f"n_private names {sorted(unknown)}; the modalities are {modalities}.")
-        private = tuple(Block(m, widths[m], (m,)) for m in modalities if widths.get(m, 0) > 0)
+        private = tuple(Block(m, widths[m], (m,)) for m in modalities if widths.get(m, 0) != 0)
         return cls((Block(SHARED, n_shared, tuple(modalities)), *private))
 
     @property

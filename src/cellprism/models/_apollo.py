@@ -281,9 +281,14 @@ class Apollo(Codes, LatentModel):
 
         Raises
         ------
+        ValueError
+            If a number of epochs is below 1.
         FloatingPointError
             If a loss or gradient is NaN or infinite; objective, modality, epoch and step are named.
         """
+        for name, number in (("max_epochs", max_epochs), ("encoder_epochs", encoder_epochs)):
+            if number is not None and number < 1:
+                raise ValueError(f"{name} is {number}; expected at least 1, or None for the default.")
         self._say_what_pairs_tell()
         n_cells = len(self._require_dataset())
         n_epochs = max_epochs or min(400, default_epochs(n_cells, batch_size, 2500, at_least=50))

@@ -13,6 +13,7 @@ from cellprism import _keys
 from cellprism.data import closest
 from cellprism.models._axes import principal_axes
 from cellprism.models._linear_start import NOISE, linear_start
+from cellprism.models._prediction import _rows
 from cellprism.models._registration import as_mudata, logger
 from cellprism.training import Stage
 
@@ -106,7 +107,7 @@ class Codes:
         if block not in self.layout.names:
             raise KeyError(f"There is no block {block!r}. {closest(block, list(self.layout.names))}")
         names = self.cells_ if mdata is None else as_mudata(mdata, list(self.registration.modalities)).obs_names
-        names = names if indices is None else names[np.asarray(indices)]
+        names = names if indices is None else names[_rows(np.asarray(indices), len(names))]
         rows = self.cells_.get_indexer(names)
         with torch.no_grad():
             table = self.module.codes.tables[block].weight.cpu().numpy()

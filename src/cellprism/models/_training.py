@@ -39,7 +39,7 @@ class Training:
                 self._fit_statistics(dataset, training)
                 self._prepare(dataset, training)
         self.train_indices_, self.validation_indices_ = training, validation
-        first_epoch = _epochs_in(self.history_)
+        first_epoch, interrupted = _epochs_in(self.history_), False
         with seeded(self.seed_ + first_epoch):
             for number, stage in enumerate(stages, start=1):
                 parts = [_with_any(dataset, cells, stage.modalities) for cells in (training, validation)]
@@ -55,12 +55,13 @@ class Training:
                 )
                 self._add_history(fitted.history | _stage_curve(fitted.history, number, len(stages)))
                 self._after_stage(stage, training)
+                interrupted = interrupted or fitted.interrupted
                 if fitted.error is not None or (fitted.interrupted and not stage.uses_codes):
                     break  # without encoders, codes alone would not make a usable model
         self._finish(dataset, training)
         if fitted.error is not None:
             raise fitted.error
-        if fitted.interrupted:
+        if interrupted:
             logger.warning("Training was interrupted; the model keeps the best weights so far and can be used.")
 
     def _prepare(self: "LatentModel", dataset: CellDataset, training: np.ndarray) -> None:
