@@ -47,9 +47,9 @@ def document(tables: Tables, seeds: list[int]) -> str:
         "paper's score, of the training cells' codes where a method has codes. `Probes`: cross-fitted R2 of a factor "
         "by a linear map of a block as encoders infer it in held-out cells; `Z2 - Z1` is the part of the second shared "
         "factor that the first does not tell. In entangled scenarios private factors depend on shared ones. "
-        "`seconds`: CPU seconds of training. `Gap`: of the log-likelihood of held-out cells between a code of zeros and "
-        "one fitted to the cell through the decoders, the share that encoders reach, alone and after 50 steps. Accuracy "
-        "of cell types and phases: balanced, by logistic regression fitted to the training cells.\n\n"
+        "`seconds`: CPU seconds of training. `Gap`: between a code of zeros and one fitted to the cell through the "
+        "decoders, the share of the gain in log-likelihood of held-out cells that encoders reach, alone and after 50 "
+        "steps. Accuracy of cell types and phases: balanced, by logistic regression fitted to the training cells.\n\n"
         f"{machine()}\n\n{tables.markdown()}\n"
     )
 
