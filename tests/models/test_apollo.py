@@ -1,4 +1,3 @@
-import copy
 import logging
 
 import numpy as np
@@ -198,7 +197,7 @@ def test_one_modality_alone_has_codes_and_latents(mdata):
     adata = mdata["x"].copy()
     layout = LatentLayout((Block("x", 3, ("x",)),))
     model = Apollo(type(mdata)({"x": adata}), layout=layout, n_hidden=16, seed=0)
-    model.train(max_epochs=20, encoder_epochs=10, **QUIET)
+    model.train(max_epochs=15, encoder_epochs=15, batch_size=20, learning_rate=1e-2, **QUIET)
     assert np.isfinite(model.get_codes(block="x")).all()
     error = np.square(model.reconstruct("x").X - adata.X).mean()
     assert error < 0.5 * np.asarray(adata.X).var(0).mean()
@@ -231,7 +230,7 @@ def test_experimental_batches_are_decoded_and_not_coded():
     mdata.obs["lane"] = np.array(["one", "two"])[batches]
     Apollo.setup_mudata(mdata, batch_key="lane")
     model = Apollo(mdata, n_shared=3, n_private=3, n_hidden=16, seed=0)
-    model.train(max_epochs=40, encoder_epochs=5, **QUIET)
+    model.train(max_epochs=25, encoder_epochs=2, batch_size=20, learning_rate=1e-2, fine_tune=False, **QUIET)
     shift = model.reconstruct("x", transform_batch="two").X - model.reconstruct("x", transform_batch="one").X
     assert 2 < shift.mean() < 4
     for block in ("shared", "x"):
@@ -342,33 +341,33 @@ def test_ctrl_c_in_the_first_stage_ends_that_stage_and_encoders_are_trained(mdat
     assert not model.module.training
 
 
-def test_pruning_nothing_changes_nothing(model, mdata):
-    pruned = copy.deepcopy(model.axes_)
-    assert model.prune(0) == {block.name: block.width for block in model.layout.blocks}
-    for block, axes in pruned.items():
-        np.testing.assert_array_equal(model.axes_[block], axes)
+def test_pruning_by_no_share_leaves_out_dimensions_at_rest_alone(mdata):
+    model = Apollo(mdata, n_shared=4, n_private=3, n_hidden=16, seed=0)
+    model.train(max_epochs=4, encoder_epochs=2, **QUIET)
+    codes, n_used = model.get_codes(), int(model.module.codes.used()["shared"].sum())
+    assert 0 < n_used < 4
+    assert model.prune(0)["shared"] == n_used
+    np.testing.assert_array_equal(model.get_codes(), codes[:, codes.any(0)])
 
 
 @pytest.fixture(scope="module")
 def pruned(mdata):
-    """A model, its latents and what it decodes of them before and after it was pruned."""
-    model = Apollo(mdata, n_shared=6, n_private=2, n_hidden=16, seed=0)
-    model.train(max_epochs=10, encoder_epochs=2, **QUIET)
+    """A model; its codes, and what it decodes of them, before and after it was pruned."""
+    model = Apollo(mdata, n_shared=6, n_private=2, n_hidden=16, noise=0.5, seed=0)
+    model.train(max_epochs=25, encoder_epochs=1, batch_size=40, fine_tune=False, **QUIET)
     found = []
-    for least_share in (0, 0.01):
+    for least_share in (0, 0.03):
         model.prune(least_share)
-        latents = model.get_latent_representation()
-        found.append((latents, model.decode("y", {"shared": latents}).X))
+        found.append((model.get_codes(), model.decode("y", {"shared": model.get_codes()}).X))
     return model, found
 
 
-def test_pruned_latents_are_those_of_the_axes_that_matter(pruned):
+def test_pruned_codes_are_those_of_the_axes_that_matter(pruned):
     _, ((before, decoded), (after, decoded_after)) = pruned
-    assert 0 < after.shape[1] < before.shape[1] == 6
-    is_kept = [bool((np.abs(before - column[:, None]).max(0) < 1e-6).any()) for column in after.T]
-    assert all(is_kept)
-    assert before.var(0)[after.shape[1] :].sum() < 0.05 * before.var(0).sum()
-    assert np.square(decoded_after - decoded).mean() < 0.05 * decoded.var(0).mean()
+    is_kept = before.var(0) >= 0.03 * before.var(0).sum()
+    assert 0 < is_kept.sum() < len(is_kept) == 6
+    np.testing.assert_array_equal(after, before[:, is_kept])
+    assert np.square(decoded_after - decoded).mean() < 0.1 * decoded.var(0).mean()
 
 
 def test_pruned_axes_survive_saving_and_loading(pruned, mdata, tmp_path):
@@ -383,10 +382,11 @@ def test_pruned_axes_survive_saving_and_loading(pruned, mdata, tmp_path):
 
 
 def test_codes_of_cells_that_the_model_does_not_know_are_missing(model, mdata):
-    strangers = mdata[:3].copy()
-    strangers.obs_names = ["a", strangers.obs_names[1], "b"]
-    for adata in strangers.mod.values():
-        adata.obs_names = [dict(zip(mdata.obs_names[:3], strangers.obs_names, strict=True))[n] for n in adata.obs_names]
+    parts = {name: adata[:4].copy() for name, adata in mdata[:20].copy().mod.items()}
+    for adata in parts.values():
+        adata.obs_names = [f"new {cell}" if i % 2 else cell for i, cell in enumerate(adata.obs_names)]
+    strangers = type(mdata)(parts)
+    assert 0 < strangers.obs_names.isin(mdata.obs_names).sum() < strangers.n_obs
     found = np.isfinite(model.get_codes(strangers)).all(1)
     np.testing.assert_array_equal(found, [name in mdata.obs_names for name in strangers.obs_names])
 
@@ -436,7 +436,7 @@ def test_questions_that_make_no_sense_are_refused(model):
             model.prune(least_share)
     with pytest.raises(ValueError, match="refine_steps is -1; expected 0 or more"):
         model.translate("x", "y", refine_steps=-1)
-    with pytest.raises(KeyError, match="There is no block 'shard'. Did you mean 'shared'"):
+    with pytest.raises(KeyError, match=r"There is no block 'shard'\. Did you mean 'shared'"):
         model.get_codes(block="shard")
     with pytest.raises(IndexError, match="indices reach from 1000 to 1000; mdata has rows 0 to 119"):
         model.get_codes(indices=[1000])
@@ -444,7 +444,7 @@ def test_questions_that_make_no_sense_are_refused(model):
 
 @pytest.mark.parametrize("question", [Apollo.get_codes, Apollo.prune, Apollo.block_information])
 def test_a_model_that_is_not_trained_answers_nothing(mdata, question):
-    with pytest.raises(RuntimeError, match="not trained. Call train"):
+    with pytest.raises(RuntimeError, match=r"not trained\. Call train"):
         question(Apollo(mdata, **SMALL))
 
 
