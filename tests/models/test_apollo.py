@@ -10,6 +10,7 @@ from cellprism import Apollo, datasets, tl
 from cellprism.latents import Block, LatentLayout
 from cellprism.modalities import Features, Images
 from cellprism.models._query import inferred
+from cellprism.training import Stage
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
 
@@ -250,6 +251,21 @@ def test_a_block_of_two_of_three_modalities_belongs_to_the_cells_that_have_one_o
     assert 0 < has_either.sum() < 60
     np.testing.assert_array_equal(np.isfinite(model.get_codes(block="xw")).all(1), has_either)
     assert np.isfinite(model.get_codes()).all()
+
+
+@pytest.mark.xfail(strict=True, reason="cells that lack the modality, whose codes are zero, count in the mean")
+def test_what_few_cells_were_measured_in_is_not_put_to_rest_for_the_others():
+    mdata = datasets.simulated("fully_independent", n_cells=100, observed={"x": 1.0, "y": 0.1})
+    model = Apollo(mdata, **SMALL)
+    model.train(**BRIEF)
+    codes, cells = model.module.codes, torch.from_numpy(model._require_dataset().cells_with("y"))
+    with torch.no_grad():
+        codes.raw_scale.fill_(-2.0)
+    codes.set(cells, {"y": torch.ones(len(cells), 2)})  # half a nat each
+    codes.is_used.fill_(True)
+    assert model.block_information().loc["y", "used"] == 2
+    model._after_stage(Stage("codes", (), ("x", "y"), uses_codes=True), np.arange(100))
+    assert codes.used()["y"].all()
 
 
 @pytest.fixture(scope="module")
