@@ -78,6 +78,10 @@ def varied(n_cells: int = 50) -> FreeLatents:
     return latents
 
 
+def of_all(cells: torch.Tensor) -> dict[str, torch.Tensor]:
+    return dict.fromkeys(WIDTHS, cells)
+
+
 def nats_by_torch(latents: FreeLatents, cells: torch.Tensor) -> torch.Tensor:
     prior = Normal(0.0, 1.0)
     with torch.no_grad():
@@ -89,7 +93,7 @@ def test_dimensions_are_put_to_rest_where_their_mean_divergence_from_the_prior_i
     latents, cells = varied(), torch.arange(50)
     nats = nats_by_torch(latents, cells)
     threshold = float(nats.sort().values[2:4].mean())
-    latents.rest(cells, threshold)
+    latents.rest(of_all(cells), threshold)
     assert torch.equal(torch.cat(list(latents.used().values())), nats >= threshold)
     assert int(latents.is_used.sum()) == 4
 
@@ -99,18 +103,18 @@ def test_only_the_cells_that_are_asked_about_decide_what_is_put_to_rest():
     latents.set(torch.arange(10), {"shared": torch.full((10, 3), 9.0)})
     first, others = torch.arange(10), torch.arange(10, 50)
     threshold = float(nats_by_torch(latents, others)[:3].max()) + 0.1
-    latents.rest(others, threshold)
+    latents.rest(of_all(others), threshold)
     assert not latents.used()["shared"].any()
     latents = varied()
     latents.set(first, {"shared": torch.full((10, 3), 9.0)})
-    latents.rest(first, threshold)
+    latents.rest(of_all(first), threshold)
     assert latents.used()["shared"].all()
 
 
 def test_dimensions_at_rest_are_the_prior_and_the_others_stay_as_they_were():
     latents, cells = varied(), torch.arange(50)
     before = latents(cells)
-    latents.rest(cells, float(nats_by_torch(latents, cells).median()))
+    latents.rest(of_all(cells), float(nats_by_torch(latents, cells).median()))
     for block, is_used in latents.used().items():
         after = latents(cells)[block]
         assert not after.mean[:, ~is_used].any()

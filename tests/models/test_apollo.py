@@ -253,7 +253,6 @@ def test_a_block_of_two_of_three_modalities_belongs_to_the_cells_that_have_one_o
     assert np.isfinite(model.get_codes()).all()
 
 
-@pytest.mark.xfail(strict=True, reason="cells that lack the modality, whose codes are zero, count in the mean")
 def test_what_few_cells_were_measured_in_is_not_put_to_rest_for_the_others():
     mdata = datasets.simulated("fully_independent", n_cells=100, observed={"x": 1.0, "y": 0.1})
     model = Apollo(mdata, **SMALL)

@@ -12,6 +12,7 @@ from cellprism.nn import (
     Likelihood,
     NegativeBinomial,
     Poisson,
+    Shares,
     ZeroInflatedNegativeBinomial,
 )
 
@@ -30,8 +31,12 @@ def tensor(values: np.ndarray) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
+def expected() -> Shares:
+    return Shares.of_log_rate(tensor(LOG_RATE))
+
+
 def negative_binomial() -> NegativeBinomial:
-    return NegativeBinomial(tensor(LOG_RATE), tensor(LOG_THETA))
+    return NegativeBinomial(expected(), tensor(LOG_THETA))
 
 
 def scipy_negative_binomial():
@@ -45,7 +50,7 @@ def zero_inflated_log_probability() -> np.ndarray:
 
 
 CASES = {
-    "poisson": (Poisson(tensor(LOG_RATE)), COUNTS, stats.poisson(np.exp(LOG_RATE)).logpmf(COUNTS)),
+    "poisson": (Poisson(expected()), COUNTS, stats.poisson(np.exp(LOG_RATE)).logpmf(COUNTS)),
     "negative binomial": (negative_binomial(), COUNTS, scipy_negative_binomial().logpmf(COUNTS)),
     "zero-inflated negative binomial": (
         ZeroInflatedNegativeBinomial(negative_binomial(), tensor(LOGITS)),
@@ -53,7 +58,7 @@ CASES = {
         zero_inflated_log_probability(),
     ),
     "detection": (
-        Detection(tensor(LOG_RATE)),
+        Detection(expected()),
         BINARY,
         stats.bernoulli(1 - np.exp(-np.exp(LOG_RATE))).logpmf(BINARY.astype(int)),
     ),
@@ -116,28 +121,29 @@ def test_the_mean_of_zero_inflated_counts_counts_the_loss():
 
 
 def test_probabilities_of_counts_sum_to_one():
-    for make in (Poisson, lambda rate: NegativeBinomial(rate, tensor(LOG_THETA[:1]))):
+    for make in (Poisson, lambda shares: NegativeBinomial(shares, tensor(LOG_THETA[:1]))):
         support = torch.arange(400, dtype=torch.float64)[:, None]
-        likelihood = make(torch.full((400, 1), 1.3, dtype=torch.float64))
+        likelihood = make(Shares.of_log_rate(torch.full((400, 1), 1.3, dtype=torch.float64)))
         assert float(likelihood.log_prob(support).exp().sum()) == pytest.approx(1, abs=1e-6)
 
 
 @pytest.mark.parametrize("log_rate", [-60.0, -20.0, 0.0, 5.0, 12.0])
 def test_detections_are_finite_at_any_depth_and_agree_with_the_dense_form(log_rate):
-    likelihood = Detection(torch.full((2, 3), log_rate, requires_grad=True))
+    rates = torch.full((2, 3), log_rate, requires_grad=True)
+    likelihood = Detection(Shares.of_log_rate(rates))
     observed = torch.tensor([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0]])
     rows, columns = torch.nonzero(observed, as_tuple=True)
     from_non_zeros = likelihood.sparse_log_prob(rows, columns, observed[rows, columns])
     assert torch.isfinite(from_non_zeros).all()
     torch.testing.assert_close(from_non_zeros, likelihood.log_prob(observed), rtol=1e-4, atol=1e-4)
     from_non_zeros.sum().backward()
-    assert torch.isfinite(likelihood.log_rate.grad).all()
+    assert torch.isfinite(rates.grad).all()
 
 
 @pytest.mark.parametrize("log_rate", [-40.0, 15.0])
 @pytest.mark.parametrize("log_theta", [-8.0, 12.0])
 def test_negative_binomials_are_finite_at_extreme_rates_and_dispersions(log_rate, log_theta):
-    likelihood = NegativeBinomial(torch.full((1, 2), log_rate), torch.full((2,), log_theta))
+    likelihood = NegativeBinomial(Shares.of_log_rate(torch.full((1, 2), log_rate)), torch.full((2,), log_theta))
     observed = torch.tensor([[0.0, 40.0]])
     assert torch.isfinite(likelihood.log_prob(observed)).all()
     rows, columns = torch.nonzero(observed, as_tuple=True)
@@ -145,7 +151,7 @@ def test_negative_binomials_are_finite_at_extreme_rates_and_dispersions(log_rate
 
 
 def test_a_negative_binomial_of_large_theta_is_poisson():
-    nearly = NegativeBinomial(tensor(LOG_RATE), torch.full((N_FEATURES,), 14.0, dtype=torch.float64))
+    nearly = NegativeBinomial(expected(), torch.full((N_FEATURES,), 14.0, dtype=torch.float64))
     poisson, observed, _ = CASES["poisson"]
     torch.testing.assert_close(
         nearly.log_prob(tensor(observed)), poisson.log_prob(tensor(observed)), rtol=1e-4, atol=1e-4

@@ -60,13 +60,16 @@ class FreeLatents(nn.Module):
         return {name: Posterior(mean, scales[name].expand_as(mean)) for name, mean in means.items()}
 
     @torch.no_grad()
-    def rest(self, cells: Int[Tensor, " cells"], least_nats: float) -> None:
-        """Put dimensions to rest at the prior that tell less than this of some cells, in the mean."""
-        parts = []
-        for code in self(cells).values():
-            nats = 0.5 * (code.mean.square().mean(0) + torch.exp(2 * code.log_scale[0]) - 1) - code.log_scale[0]
-            parts.append(nats >= least_nats)
+    def rest(self, cells: dict[str, Int[Tensor, " cells"]], least_nats: float) -> None:
+        """Put dimensions to rest at the prior that tell less than this of their block's cells, in the mean."""
+        parts = [(self.nats(name, cells[name]) >= least_nats) for name in self.widths]
         self.is_used.copy_(torch.cat(parts))
+
+    @torch.no_grad()
+    def nats(self, block: str, cells: Int[Tensor, " cells"]) -> Float[Tensor, " width"]:
+        r"""Mean :math:`KL(q(z) \,\|\, N(0, 1))` of each dimension of a block over some cells."""
+        code = self(cells)[block]
+        return 0.5 * (code.mean.square() + torch.exp(2 * code.log_scale) - 1 - 2 * code.log_scale).mean(0)
 
     @torch.no_grad()
     def set(self, cells: Int[Tensor, " cells"], codes: dict[str, Float[Tensor, "cells width"]]) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from cellprism.data import Matrix, Rows, map_stored, scale_rows, stored_values
 from cellprism.modalities._base import Architecture
 from cellprism.modalities._tabular import Tabular, TabularCoder, depth_of_rows
-from cellprism.nn import Likelihood, NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
+from cellprism.nn import Likelihood, NegativeBinomial, Poisson, Shares, ZeroInflatedNegativeBinomial
 
 
 def check_counts(matrix: Matrix, path: str, kind: str) -> None:
@@ -113,8 +113,8 @@ class CountsCoder(TabularCoder):
     def likelihood(self, outputs: Float[Tensor, "rows outputs"], depth: Float[Tensor, " rows"]) -> Likelihood:
         """Shares of the total, as counts."""
         share, *rest = outputs.split(self.n_features, dim=1)
-        log_rate = torch.log_softmax(share + self.log_frequency, dim=1) + depth.log()[:, None]
+        expected = Shares(share + self.log_frequency, depth)
         if self.kind == "poisson":
-            return Poisson(log_rate)
-        counts = NegativeBinomial(log_rate, self.log_inverse_dispersion)
+            return Poisson(expected)
+        counts = NegativeBinomial(expected, self.log_inverse_dispersion)
         return ZeroInflatedNegativeBinomial(counts, rest[0]) if rest else counts

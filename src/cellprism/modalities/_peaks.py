@@ -11,7 +11,7 @@ from cellprism.data import Matrix, Rows, map_stored, scale_columns, scale_rows
 from cellprism.modalities._base import Architecture
 from cellprism.modalities._counts import check_counts
 from cellprism.modalities._tabular import Tabular, TabularCoder, depth_of_rows
-from cellprism.nn import Detection, Likelihood, Poisson
+from cellprism.nn import Detection, Likelihood, Poisson, Shares
 
 
 @dataclass(frozen=True)
@@ -101,5 +101,5 @@ class PeaksCoder(TabularCoder):
 
     def likelihood(self, outputs: Float[Tensor, "rows outputs"], depth: Float[Tensor, " rows"]) -> Likelihood:
         """Shares of the fragments, as counts or detections."""
-        log_rate = torch.log_softmax(outputs + self.log_frequency, dim=1) + depth.log()[:, None]
-        return Poisson(log_rate) if self.counts_fragments else Detection(log_rate)
+        expected = Shares(outputs + self.log_frequency, depth)
+        return Poisson(expected) if self.counts_fragments else Detection(expected)

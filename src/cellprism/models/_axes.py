@@ -23,8 +23,8 @@ def principal_axes(module: "LatentModule", dataset: "CellDataset", training: np.
 
     Codes are determined up to what decoders undo, such as a rotation. With *B* the slopes by which decoded
     measurements, standardised by the spread of the data, follow the codes of a block (all other blocks at the
-    prior's mean), the axes are the eigenvectors of :math:`B B^\top`, each scaled by the root of its eigenvalue: the
-    distance of two cells in a block is then the distance of what the block says about their measurements.
+    prior's mean), codes *c* become the principal components of :math:`c (B B^\top)^{1/2}`: the distance of two cells
+    in a block is then the distance of what the block says about their measurements.
 
     Parameters
     ----------
@@ -50,13 +50,16 @@ def _axes(module: "LatentModule", dataset: "CellDataset", cells: np.ndarray, blo
         slopes = _slopes(module, dataset, cells, block, modality)
         effect += slopes @ slopes.T / slopes.shape[1]
     values, vectors = np.linalg.eigh(effect)
-    values, vectors = values[::-1].clip(min=0), vectors[:, ::-1]
-    scale = np.sqrt(values).clip(min=LEAST_SCALE * max(np.sqrt(values[0]), 1e-6))
+    scale = np.sqrt(values.clip(min=0))
+    metric = vectors * scale.clip(min=LEAST_SCALE * max(scale.max(), 1e-6))
+    seen = np.logical_or.reduce([dataset.is_observed(name)[cells] for name in module.layout[block].modalities])
+    codes = module.codes(torch.as_tensor(cells[seen], device=module.device))[block].mean.cpu().numpy() @ metric
+    centred = codes - codes.mean(0)
+    turned = np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
     # the side that most codes lean away from is positive, so that seeds agree
-    codes = module.codes(torch.as_tensor(cells, device=module.device))[block].mean.cpu().numpy() @ vectors
-    signs = np.where(((codes - codes.mean(0)) ** 3).mean(0) < 0, -1.0, 1.0)
+    signs = np.where(((centred @ turned) ** 3).mean(0) < 0, -1.0, 1.0)
     is_used = module.codes.used()[block].cpu().numpy()
-    return (is_used[:, None] * vectors * scale * signs).astype(np.float32)
+    return (is_used[:, None] * metric @ (turned * signs)).astype(np.float32)
 
 
 def _slopes(module: "LatentModule", dataset: "CellDataset", cells: np.ndarray, block: str, modality: str) -> np.ndarray:

@@ -42,7 +42,9 @@ class Codes:
     def _after_stage(self: "Apollo", stage: Stage, training: np.ndarray) -> None:
         """Once codes are fitted, put dimensions that carry nothing to rest, before encoders learn them."""
         if stage.uses_codes and self._noise is None:
-            self.module.codes.rest(torch.as_tensor(training, device=self.module.device), LEAST_NATS)
+            rows = {name: training[self._sees(name)[training]] for name in self.layout.names}
+            cells = {name: torch.as_tensor(found, device=self.module.device) for name, found in rows.items()}
+            self.module.codes.rest(cells, LEAST_NATS)
 
     def _finish(self: "Apollo", dataset: "CellDataset", training: np.ndarray) -> None:
         """Remember whose codes were fitted, and in which coordinates to give them."""
@@ -118,10 +120,12 @@ class Codes:
     def _has_code(self: "Apollo", block: str) -> np.ndarray:
         """Whether training fitted a code of this block to each cell."""
         is_fitted = self.module.codes.is_fitted.cpu().numpy()
-        if self._dataset is None:
-            return is_fitted
-        seen = [self._dataset.is_observed(name) for name in self.layout[block].modalities]
-        return is_fitted & np.logical_or.reduce(seen)
+        return is_fitted if self._dataset is None else is_fitted & self._sees(block)
+
+    def _sees(self: "Apollo", block: str) -> np.ndarray:
+        """Whether each cell was measured in a modality that sees this block."""
+        dataset = self._require_dataset()
+        return np.logical_or.reduce([dataset.is_observed(name) for name in self.layout[block].modalities])
 
     def block_information(self: "Apollo") -> pd.DataFrame:
         r"""How much of a cell each block's codes tell.
@@ -140,9 +144,7 @@ class Codes:
         found = {}
         for name in self.layout.names:
             cells = torch.as_tensor(np.flatnonzero(self._has_code(name)), device=self.module.device)
-            with torch.no_grad():
-                code = self.module.codes(cells)[name]
-                nats = 0.5 * (code.mean**2 + torch.exp(2 * code.log_scale) - 1 - 2 * code.log_scale).mean(0)
+            nats = self.module.codes.nats(name, cells)
             found[name] = {
                 "width": len(nats),
                 "nats": float(nats.sum()),
@@ -156,8 +158,8 @@ class Codes:
         Parameters
         ----------
         least_share
-            An axis stays if it carries at least this share of what its block moves in the measurements; the first
-            of a block always does.
+            An axis stays if it carries at least this share of what its block moves in the measurements, and
+            anything at all; the first of a block always does.
 
         Returns
         -------

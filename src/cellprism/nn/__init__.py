@@ -16,6 +16,7 @@ from cellprism.nn._likelihoods import (
 )
 from cellprism.nn._mlp import MLP, activation
 from cellprism.nn._named import NamedModules
+from cellprism.nn._shares import Shares
 from cellprism.nn._sparse_linear import SparseLinear
 from cellprism.nn._structural_similarity import structural_similarity
 
@@ -35,6 +36,7 @@ __all__ = [
     "NamedModules",
     "NegativeBinomial",
     "Poisson",
+    "Shares",
     "SparseLinear",
     "TransposedConv",
     "ZeroInflatedNegativeBinomial",

@@ -8,6 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from cellprism.nn._shares import Shares
+
 Values = Float[Tensor, "rows features"]
 
 
@@ -44,27 +46,28 @@ class Poisson(Likelihood):
 
     Parameters
     ----------
-    log_rate
-        Logarithm of the expected count.
+    expected
+        Expected counts.
     """
 
-    log_rate: Values
+    expected: Shares
 
     def log_prob(self, observed: Values) -> Float[Tensor, " rows"]:
         """Log-likelihood of counts."""
-        return (observed * self.log_rate - self.log_rate.exp() - torch.lgamma(observed + 1)).sum(1)
+        log_rate = self.expected.log_rate
+        return (observed * log_rate - log_rate.exp() - torch.lgamma(observed + 1)).sum(1)
 
     def sparse_log_prob(
         self, rows: Int[Tensor, " stored"], columns: Int[Tensor, " stored"], values: Float[Tensor, " stored"]
     ) -> Float[Tensor, " rows"]:
-        """As the dense form: the rate alone at zeros, and the rest at the non-zeros."""
-        rest = values * self.log_rate[rows, columns] - torch.lgamma(values + 1)
-        return (-self.log_rate.exp().sum(1)).index_add(0, rows, rest)
+        """As the dense form: the rates, which add up to the depth, and the rest at the non-zeros."""
+        rest = values * self.expected.log_rate_at(rows, columns) - torch.lgamma(values + 1)
+        return (-self.expected.depth).index_add(0, rows, rest)
 
     @property
     def mean(self) -> Values:
         """Expected counts."""
-        return self.log_rate.exp()
+        return self.expected.rate
 
     def sample(self) -> Values:
         """Draw counts."""
@@ -77,21 +80,21 @@ class NegativeBinomial(Likelihood):
 
     Parameters
     ----------
-    log_rate
-        :math:`\log \mu`.
+    expected
+        :math:`\mu`.
     log_inverse_dispersion
         :math:`\log \theta`, one per feature.
     """
 
-    log_rate: Values
+    expected: Shares
     log_inverse_dispersion: Float[Tensor, " features"]
 
     def log_probs(self, observed: Values) -> Values:
         """Log-likelihood of each value."""
-        theta = self.log_inverse_dispersion.exp()
-        log_total = torch.logaddexp(self.log_rate, self.log_inverse_dispersion)
+        log_rate, theta = self.expected.log_rate, self.log_inverse_dispersion.exp()
+        log_total = torch.logaddexp(log_rate, self.log_inverse_dispersion)
         coefficient = torch.lgamma(observed + theta) - torch.lgamma(theta) - torch.lgamma(observed + 1)
-        return coefficient + theta * (self.log_inverse_dispersion - log_total) + observed * (self.log_rate - log_total)
+        return coefficient + theta * (self.log_inverse_dispersion - log_total) + observed * (log_rate - log_total)
 
     def log_prob(self, observed: Values) -> Float[Tensor, " rows"]:
         """Log-likelihood of counts."""
@@ -105,7 +108,7 @@ class NegativeBinomial(Likelihood):
         At zero the log-likelihood is :math:`-\theta \log(1 + \mu / \theta)`; at :math:`x > 0` it has
         :math:`\log\Gamma(x + \theta) - \log\Gamma(\theta) - \log x! + x \log(\mu / (\mu + \theta))` more.
         """
-        log_ratio = self.log_rate - self.log_inverse_dispersion
+        log_ratio = self.expected.log_rate - self.log_inverse_dispersion
         theta = self.log_inverse_dispersion.exp()
         at_zero = -(F.softplus(log_ratio) @ theta)
         coefficient = torch.lgamma(values + theta[columns]) - torch.lgamma(theta)[columns] - torch.lgamma(values + 1)
@@ -114,12 +117,13 @@ class NegativeBinomial(Likelihood):
     @property
     def mean(self) -> Values:
         """Expected counts."""
-        return self.log_rate.exp()
+        return self.expected.rate
 
     def sample(self) -> Values:
         """Draw counts as Poisson with a gamma-distributed rate."""
-        theta = self.log_inverse_dispersion.exp().expand_as(self.log_rate)
-        return torch.poisson(torch._standard_gamma(theta) * self.mean / theta)
+        mean = self.mean
+        theta = self.log_inverse_dispersion.exp().expand_as(mean)
+        return torch.poisson(torch._standard_gamma(theta) * mean / theta)
 
 
 @dataclass(frozen=True)
@@ -162,31 +166,33 @@ class Detection(Likelihood):
 
     Parameters
     ----------
-    log_rate
-        :math:`\log \lambda`, the expected number of fragments.
+    expected
+        :math:`\lambda`, the expected number of fragments.
     """
 
-    log_rate: Values
+    expected: Shares
 
     def log_prob(self, observed: Values) -> Float[Tensor, " rows"]:
         """Log-likelihood of values in {0, 1}."""
-        rate = self.log_rate.exp().clamp(min=1e-12)
+        rate = self.expected.rate.clamp(min=1e-12)
         return torch.where(observed > 0, torch.log(-torch.expm1(-rate)), -rate).sum(1)
 
     def sparse_log_prob(
         self, rows: Int[Tensor, " stored"], columns: Int[Tensor, " stored"], values: Float[Tensor, " stored"]
     ) -> Float[Tensor, " rows"]:
-        r"""As the dense form: :math:`-\lambda` everywhere, and :math:`\log(e^\lambda - 1)` more at the non-zeros."""
-        rate = self.log_rate.exp().clamp(min=1e-12)
-        detected = rate[rows, columns]
+        r"""As the dense form: :math:`-\lambda` everywhere, which add up to the depth, and more at the non-zeros.
+
+        There it has :math:`\log(e^\lambda - 1)` more.
+        """
+        detected = self.expected.log_rate_at(rows, columns).exp().clamp(min=1e-12)
         # log(e^r - 1), in a form that does not overflow
         gain = detected + torch.log(-torch.expm1(-detected))
-        return (-rate.sum(1)).index_add(0, rows, torch.where(values > 0, gain, 0.0))
+        return (-self.expected.depth).index_add(0, rows, torch.where(values > 0, gain, 0.0))
 
     @property
     def mean(self) -> Values:
         """Probability of detection."""
-        return -torch.expm1(-self.log_rate.exp())
+        return -torch.expm1(-self.expected.rate)
 
     def sample(self) -> Values:
         """Draw values in {0, 1}."""

@@ -30,7 +30,8 @@ class Reconstruction(Objective):
         Share of the epochs over which the weight rises from 0.
     balance
         1: modalities weigh alike; 0: every measured value does, as in the likelihood of all data, over the mean
-        number of features. Between them, in between.
+        number of features. Between them, in between. Above 0, a cell weighs the more the fewer cells of its batch
+        have the modality.
 
     References
     ----------

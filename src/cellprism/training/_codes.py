@@ -1,6 +1,7 @@
 """Fit the codes of cells while everything else stands still."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 import torch
 from torch import nn
@@ -50,6 +51,8 @@ def fit_codes(
     if not terms or not batch.observed:
         return start
     with torch.inference_mode(mode=False), torch.enable_grad():
+        if batch.cells.is_inference():  # made in inference mode, so that no gradient may pass it
+            batch, start = deepcopy(batch), deepcopy(start)
         codes = {block: nn.Parameter(posterior.mean.detach().clone()) for block, posterior in start.items()}
         optimiser = torch.optim.Adam(codes.values(), learning_rate)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, n_steps))
