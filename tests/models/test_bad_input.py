@@ -257,6 +257,23 @@ def test_sizes_that_make_no_sense(settings, message):
         CrossModalVAE(simulate(), **settings)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_epochs": 0}, "max_epochs is 0; expected at least 1, or None"),
+        ({"pretrain_epochs": -1}, "pretrain_epochs is -1"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"patience": -1}, "patience is -1"),
+        ({"learning_rate": 0.0}, "learning_rate is 0.0; expected a number above 0"),
+        ({"validation_size": 2.0}, "validation_size is 2.0; expected a share"),
+    ],
+)
+def test_settings_of_training_that_make_no_sense(settings, message):
+    model = CrossModalVAE(simulate(), n_hidden=4)
+    with pytest.raises(ValueError, match=message):
+        model.train(**({"max_epochs": 1} | settings))
+
+
 def test_a_layout_for_other_modalities():
     from cellprism.latents import LatentLayout
 

@@ -13,6 +13,7 @@ from cellprism.modalities import Architecture
 from cellprism.models._base import LatentModel, default_epochs
 from cellprism.models._codes import Codes
 from cellprism.models._registration import logger
+from cellprism.models._training import at_least_one
 from cellprism.objectives import (
     CodePrior,
     CodeRegression,
@@ -282,13 +283,11 @@ class Apollo(Codes, LatentModel):
         Raises
         ------
         ValueError
-            If a number of epochs is below 1.
+            If a number of epochs, cells or steps is out of range.
         FloatingPointError
             If a loss or gradient is NaN or infinite; objective, modality, epoch and step are named.
         """
-        for name, number in (("max_epochs", max_epochs), ("encoder_epochs", encoder_epochs)):
-            if number is not None and number < 1:
-                raise ValueError(f"{name} is {number}; expected at least 1, or None for the default.")
+        at_least_one(max_epochs=max_epochs, encoder_epochs=encoder_epochs, batch_size=batch_size, patience=patience)
         self._say_what_pairs_tell()
         n_cells = len(self._require_dataset())
         n_epochs = max_epochs or min(400, default_epochs(n_cells, batch_size, 2500, at_least=50))

@@ -14,6 +14,7 @@ from cellprism.latents import LatentLayout
 from cellprism.modalities import Architecture, Augmentation, Images, StridedConvolutions
 from cellprism.models._base import LatentModel, default_epochs
 from cellprism.models._registration import choose_modalities
+from cellprism.models._training import at_least_one
 from cellprism.objectives import (
     Anchor,
     Classifier,
@@ -289,10 +290,13 @@ class CrossModalVAE(LatentModel):
 
         Raises
         ------
+        ValueError
+            If a number of epochs, cells or steps is out of range.
         FloatingPointError
             If a loss or gradient is NaN or infinite; objective, modality, epoch and step are named, and the best
             weights are kept.
         """
+        at_least_one(max_epochs=max_epochs, pretrain_epochs=pretrain_epochs, batch_size=batch_size, patience=patience)
         n_epochs = max_epochs or self._default_epochs(batch_size)
         schedule = Schedule(
             max_epochs=n_epochs,

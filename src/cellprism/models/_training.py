@@ -91,6 +91,13 @@ class Training:
         }
 
 
+def at_least_one(**numbers: int | None) -> None:
+    """Refuse numbers of epochs or cells below 1; ``None`` is the default."""
+    for name, number in numbers.items():
+        if number is not None and number < 1:
+            raise ValueError(f"{name} is {number}; expected at least 1, or None for the default.")
+
+
 def _stage_curve(history: dict[str, pd.DataFrame], number: int, n_stages: int) -> dict[str, pd.DataFrame]:
     """Say of each epoch to which stage it belongs, where there are several."""
     if n_stages == 1 or not history:
@@ -125,6 +132,8 @@ def _split(
         held_out = _rows(validation, n_cells, "validation_indices")
         chosen = np.setdiff1d(chosen, held_out)
     else:
+        if not 0 <= size < 1:
+            raise ValueError(f"validation_size is {size}; expected a share from 0 to below 1.")
         n_held_out = round(size * len(chosen))
         shuffled = np.random.default_rng(seed).permutation(chosen)
         held_out = np.sort(shuffled[:n_held_out]) if n_held_out >= 8 else chosen[:0]

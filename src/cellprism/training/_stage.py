@@ -59,3 +59,8 @@ class Optimisation:
     code_learning_rate: float = 3e-2
     weight_decay: float = 1e-2
     max_gradient_norm: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "critic_learning_rate", "code_learning_rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected a number above 0.")
