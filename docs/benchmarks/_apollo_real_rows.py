@@ -32,7 +32,9 @@ N_FIT = 400
 N_COMPONENTS = 50
 REFINE_STEPS = 50
 N_STEPS, WARM_UP = 220, 20
-FIGURE = Path(__file__).parent / "jurkat_traversal.png"
+FIGURES = Path(__file__).parents[1] / "_static"
+LEAST_R2 = 0.3
+"""Image features of which no block tells so much are left out of the table."""
 
 
 # ---- sequencing
@@ -152,7 +154,8 @@ def score_image_features(
         values = features[feature].to_numpy()
         known = np.isfinite(values)
         found = {block: explained(latents[known], values[known]) for block, latents in own.items()}
-        tables.add("Image features (R2)", name, feature, seed, found)
+        if max(found.values()) >= LEAST_R2:
+            tables.add("Image features (R2)", name, feature, seed, found)
 
 
 def draw_traversal(model: Apollo, names: list[str]) -> None:
@@ -166,7 +169,7 @@ def draw_traversal(model: Apollo, names: list[str]) -> None:
         [pl.traversal({k: v for k, v in strips.items() if k.startswith(name)}, show=False) for name in names]
     )
     for name, panel in zip(names, panels[:: len(panels) // len(names)], strict=True):
-        panel.figure.savefig(FIGURE.with_stem(f"jurkat_traversal_{name}"), dpi=80, bbox_inches="tight")
+        panel.figure.savefig(FIGURES / f"jurkat_{name}_traversal.png", dpi=80, bbox_inches="tight")
 
 
 # ---- cost

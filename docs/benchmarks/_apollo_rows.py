@@ -24,7 +24,7 @@ PRIVATE = {"x": ("Z3", "Z4"), "y": ("Z5",)}
 HELD_OUT = 4
 """One cell in so many is held out."""
 N_SEEDS = 3
-"""Of those asked for, where a row trains six models a seed."""
+"""Of those asked for, for the slowest method and where a row trains six models a seed."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +152,12 @@ METHODS: dict[str, Callable[[Simulation, int], Blocks]] = {
 }
 
 
+def methods_of(seed: int, seeds: list[int]) -> dict[str, Callable[[Simulation, int], Blocks]]:
+    """All methods; the slowest for the first seeds alone."""
+    slowest = "Apollo, settings of the paper"
+    return {name: fit for name, fit in METHODS.items() if name != slowest or seed in seeds[:N_SEEDS]}
+
+
 def explained(latents: np.ndarray, factor: np.ndarray) -> float:
     """Cross-fitted R2 of a factor by a linear map of latents, over cells that have them."""
     known = np.isfinite(latents).all(1)
@@ -195,7 +201,7 @@ def score_scenarios(seeds: list[int], tables: Tables) -> None:
     for scenario in SCENARIOS:
         for seed in seeds:
             data = Simulation(datasets.simulated(scenario, seed=seed))
-            for method, fit in METHODS.items():
+            for method, fit in methods_of(seed, seeds).items():
                 started = time.process_time()
                 blocks = fit(data, seed)
                 cost = {"seconds": time.process_time() - started}
@@ -210,7 +216,7 @@ def score_noise(seeds: list[int], tables: Tables) -> None:
     """Noise of standard deviation .5 on every feature of the base scenario."""
     for seed in seeds:
         data = Simulation(datasets.simulated("base", noise=0.5, seed=seed))
-        for method, fit in METHODS.items():
+        for method, fit in methods_of(seed, seeds).items():
             tables.add("Probes", "base, noise .5", method, seed, probe_scores(data, fit(data, seed)))
 
 
@@ -220,7 +226,7 @@ def score_counts(seeds: list[int], tables: Tables) -> None:
     for seed in seeds:
         mdata = datasets.simulated("base", nonlinear=True, kinds=kinds, seed=seed)
         data = Simulation(mdata)
-        for method, fit in METHODS.items():
+        for method, fit in methods_of(seed, seeds).items():
             tables.add("Counts and peaks", "base, non-linear", method, seed, margin(data, fit(data, seed)))
 
 
@@ -270,12 +276,11 @@ def score_separation(seeds: list[int], tables: Tables) -> None:
         "same price, kernel independence": with_terms(0.0, Independence(weight=0.1)),
         "a quarter dearer, decorrelation": with_terms(0.25, Decorrelation(weight=0.1)),
     }
-    for noise in (0.0, 0.5):
-        for seed in seeds[:N_SEEDS]:
-            data = Simulation(datasets.simulated("fully_independent", noise=noise, seed=seed))
-            for title, change in choices.items():
-                blocks = apollo_blocks(data, seed, change)
-                tables.add("Separation", f"fully independent, noise {noise}", title, seed, probe_scores(data, blocks))
+    for seed in seeds[:N_SEEDS]:
+        data = Simulation(datasets.simulated("fully_independent", noise=0.5, seed=seed))
+        for title, change in choices.items():
+            blocks = apollo_blocks(data, seed, change)
+            tables.add("Separation", "fully independent, noise .5", title, seed, probe_scores(data, blocks))
 
 
 def score_extremes(seeds: list[int], tables: Tables) -> None:
