@@ -42,8 +42,8 @@ def document(tables: Tables, seeds: list[int]) -> str:
     return (
         "# Apollo\n\n"
         "Written by `docs/benchmarks/apollo.py`. Simulated cells of `datasets.simulated`, 2,048 each; mean (and range) "
-        f"over seeds {', '.join(map(str, seeds))}, the first three for `Separation`, the settings of the paper and measured cells; default "
-        "settings. A quarter of the cells is held out. `Silhouettes`: the "
+        f"over seeds {', '.join(map(str, seeds))}, the first three for `Separation`, the settings of the paper and "
+        "measured cells; default settings. A quarter of the cells is held out. `Silhouettes`: the "
         "paper's score, of the training cells' codes where a method has codes. `Probes`: cross-fitted R2 of a factor "
         "by a linear map of a block as encoders infer it in held-out cells; `Z2 - Z1` is the part of the second shared "
         "factor that the first does not tell. In entangled scenarios private factors depend on shared ones. "
