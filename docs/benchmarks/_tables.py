@@ -27,7 +27,7 @@ class Tables:
         for (table, setting), rows in records.groupby(["table", "setting"], sort=False):
             scores = rows.drop(columns=["table", "setting", "seed"]).dropna(axis=1, how="all")
             grouped = scores.groupby("method", sort=False)
-            cells = grouped.agg(mean_and_range)
+            cells = grouped.agg(mean_and_range).assign(seeds=grouped.size().astype(str))
             header = f"| {' | '.join(['method', *cells.columns])} |"
             lines = [header, "|" + "---|" * (len(cells.columns) + 1)]
             lines += [

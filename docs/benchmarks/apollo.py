@@ -38,12 +38,12 @@ MEASURED: dict[str, Callable[[Path | None, list[int], Tables], None]] = {
 }
 
 
-def document(tables: Tables, seeds: list[int]) -> str:
+def document(tables: Tables) -> str:
     return (
         "# Apollo\n\n"
         "Written by `docs/benchmarks/apollo.py`. Simulated cells of `datasets.simulated`, 2,048 each; mean (and range) "
-        f"over seeds {', '.join(map(str, seeds))}, the first three for `Separation`, the settings of the paper and "
-        "measured cells; default settings. A quarter of the cells is held out. `Silhouettes`: the "
+        "over so many seeds as the last column says, from 0 on; default settings. A quarter of the cells is held out. "
+        "`Silhouettes`: the "
         "paper's score, of the training cells' codes where a method has codes. `Probes`: cross-fitted R2 of a factor "
         "by a linear map of a block as encoders infer it in held-out cells; `Z2 - Z1` is the part of the second shared "
         "factor that the first does not tell. In entangled scenarios private factors depend on shared ones. "
@@ -64,8 +64,8 @@ def main() -> None:
         else:
             MEASURED[row](options.data, options.seeds[:3], tables)
         if options.output is not None:
-            options.output.write_text(document(tables, options.seeds))
-    print("\n" + document(tables, options.seeds))
+            options.output.write_text(document(tables))
+    print("\n" + document(tables))
 
 
 if __name__ == "__main__":

@@ -40,11 +40,11 @@ def points(panel):
 def test_the_features_drawn_first_are_those_carried_and_their_titles_say_so(adata):
     panels = features_along(adata, n_features=3)
     titles = [panel.get_title() for panel in panels]
-    assert titles[:2] == ["g0 (5/5 splits)", "g1 (5/5 splits)"]
-    assert titles[2].endswith("(0/5 splits)")
+    assert titles[:2] == ["g0\n5/5 splits", "g1\n5/5 splits"]
+    assert titles[2].endswith("\n0/5 splits")
     colours = [to_rgba(panel.containers[0].lines[0].get_color()) for panel in panels]
     assert colours[0] == colours[1] != colours[2]
-    assert features_along(adata, 1, n_features=1)[0].get_title() == "g2 (5/5 splits)"
+    assert features_along(adata, 1, n_features=1)[0].get_title() == "g2\n5/5 splits"
 
 
 def test_points_are_means_of_the_compared_cells_with_students_intervals(adata):

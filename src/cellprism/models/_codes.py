@@ -130,6 +130,9 @@ class Codes:
     def block_information(self: "Apollo") -> pd.DataFrame:
         r"""How much of a cell each block's codes tell.
 
+        Of a training cell, noise included that repays its price there: what a dimension in use means is for
+        :func:`cellprism.tl.probe`, :func:`cellprism.tl.leakage` and other seeds to say.
+
         Returns
         -------
         By block: ``width``; ``nats``, the mean over training cells of :math:`KL(q(z) \,\|\, N(0, I))`; ``used``, the
