@@ -85,7 +85,9 @@ def features_along(
     for panel, (name, agreement) in zip(panels, chosen.items(), strict=True):
         _draw(panel, places[compared], values[name].to_numpy(), bins, ends, agreement)
         n_splits = int(params["n_splits"])
-        panel.set_title(f"{name}\n{agreement * n_splits:.0f}/{n_splits} splits", fontsize="medium")
+        panel.set_title(
+            f"{name}\n{agreement * n_splits:.0f}/{n_splits} splits", fontsize="medium" if len(name) < 25 else "small"
+        )
     _name_axes(panels, component, params, n_columns=_n_columns(len(panels)) if own_figure else 1)
     show_figure(show, own_figure=own_figure)
     return panels
