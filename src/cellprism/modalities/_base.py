@@ -209,6 +209,11 @@ class Modality(Record, ABC):
     def new_anndata(self, values: np.ndarray, obs: pd.DataFrame, state: dict[str, Any]) -> AnnData:
         """Put predicted values, cells x shape, into an AnnData of their own."""
 
+    @property
+    def predicted_slot(self) -> str:
+        """Slot that :meth:`new_anndata` fills."""
+        return "X"
+
     def own_slot(self, key: str) -> str:
         """Slot that :meth:`write_own` fills in an AnnData that holds this modality."""
         return f"layers/{key}"

@@ -196,6 +196,11 @@ class Images(Modality):
         """Put predicted images into ``.obsm[key]``, and the names of their channels beside them."""
         return AnnData(obs=obs, obsm={self.key: values}, uns={_keys.CHANNELS: list(state["features"])})
 
+    @property
+    def predicted_slot(self) -> str:
+        """``.obsm`` slot of the images."""
+        return f"obsm/{self.key}"
+
     def own_slot(self, key: str) -> str:
         """``.obsm`` slot beside the images."""
         return f"obsm/{self.key}_{key}"

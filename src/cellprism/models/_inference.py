@@ -1,6 +1,7 @@
 """The verbs: latents, reconstruct, translate, impute."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -93,6 +94,7 @@ class Inference(Prediction):
         identity: str | None = None,
         refine_steps: int = 0,
         batch_size: int = DEFAULT_BATCH_SIZE,
+        to_disk: str | Path | None = None,
     ) -> AnnData:
         """Expected values of a modality for the cells that were measured in it, from their own measurement.
 
@@ -117,10 +119,13 @@ class Inference(Prediction):
             As in :meth:`get_latent_representation`.
         batch_size
             Cells a minibatch.
+        to_disk
+            Write the result into this new ``.h5ad`` file, a minibatch at a time, instead of into memory.
 
         Returns
         -------
-        AnnData of cells x features on the scale of the data.
+        AnnData of cells x features on the scale of the data; backed by the file with ``to_disk``. (Images lie in
+        ``.obsm``, which AnnData reads into memory when it opens a file.)
         """
         self._check_modality(modality)
         query = self._query(mdata, indices, batch_size)
@@ -136,7 +141,7 @@ class Inference(Prediction):
             n_samples=n_samples,
             refine_steps=refine_steps,
         )
-        return self._predict(query, decoding, {"verb": "reconstruct", "target": modality})
+        return self._predict(query, decoding, {"verb": "reconstruct", "target": modality}, to_disk)
 
     def translate(
         self: "LatentModel",
@@ -152,6 +157,7 @@ class Inference(Prediction):
         refine_steps: int = 0,
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int = DEFAULT_BATCH_SIZE,
+        to_disk: str | Path | None = None,
     ) -> AnnData:
         """Predict one modality from another, for every cell that was measured in the source.
 
@@ -183,6 +189,8 @@ class Inference(Prediction):
             Rows of ``mdata``; all by default.
         batch_size
             Cells a minibatch.
+        to_disk
+            As in :meth:`reconstruct`.
 
         Returns
         -------
@@ -211,7 +219,7 @@ class Inference(Prediction):
             n_samples=n_samples,
             refine_steps=refine_steps,
         )
-        return self._predict(query, decoding, {"verb": "translate", "source": source, "target": target})
+        return self._predict(query, decoding, {"verb": "translate", "source": source, "target": target}, to_disk)
 
     def impute(
         self: "LatentModel",
@@ -226,6 +234,7 @@ class Inference(Prediction):
         refine_steps: int = 0,
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int = DEFAULT_BATCH_SIZE,
+        to_disk: str | Path | None = None,
     ) -> AnnData:
         """Predict a modality for every cell that lacks it, from all that was measured in the cell.
 
@@ -259,7 +268,7 @@ class Inference(Prediction):
             n_samples=n_samples,
             refine_steps=refine_steps,
         )
-        return self._predict(query, decoding, {"verb": "impute", "target": target})
+        return self._predict(query, decoding, {"verb": "impute", "target": target}, to_disk)
 
     def decode(
         self: "LatentModel",

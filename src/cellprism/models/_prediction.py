@@ -1,18 +1,20 @@
 """What lies beneath the verbs: which cells are asked about, what is decoded of them, and into what it is put."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
-from anndata import AnnData
+from anndata import AnnData, read_h5ad
 from mudata import MuData
 
 from cellprism import _keys
 from cellprism.data import CellDataset, closest, empty_batch
 from cellprism.models._query import FILLS, Decoding, Donors, Query, inferred
 from cellprism.models._registration import as_mudata
+from cellprism.models._to_disk import Allocate, check_new, in_memory, on_disk
 
 if TYPE_CHECKING:
     from cellprism.models._base import LatentModel
@@ -137,21 +139,40 @@ class Prediction:
             torch.from_numpy(np.concatenate(private, axis=1)).to(device),
         )
 
-    def _predict(self: "LatentModel", query: Query, decoding: Decoding, about: dict[str, Any]) -> AnnData:
-        """Decode minibatch by minibatch into host memory, and put the result into an AnnData."""
-        mean, std = self._decode(query, decoding)
+    def _predict(
+        self: "LatentModel",
+        query: Query,
+        decoding: Decoding,
+        about: dict[str, Any],
+        to_disk: str | Path | None = None,
+    ) -> AnnData:
+        """Decode minibatch by minibatch, into host memory or a file, and give the result as an AnnData."""
         state = self._state(f"modality {decoding.target}")
         modality = self.registration.modalities[decoding.target]
-        adata = modality.new_anndata(mean, self._obs(query, about.get("source", about["target"])), state)
-        if std is not None:
-            modality.write_own(adata, _keys.STANDARD_DEVIATION, std, state)
+        obs = self._obs(query, about.get("source", about["target"]))
         fill = {} if decoding.fill == "own" else {"fill": decoding.fill}
-        adata.uns[_keys.UNS] = about | fill | {"model": type(self).__name__, "n_samples": decoding.n_samples}
-        return adata
+        about = about | fill | {"model": type(self).__name__, "n_samples": decoding.n_samples}
+        if to_disk is None:
+            mean, std = self._decode(query, decoding)
+            adata = modality.new_anndata(mean, obs, state)
+            if std is not None:
+                modality.write_own(adata, _keys.STANDARD_DEVIATION, std, state)
+            adata.uns[_keys.UNS] = about
+            return adata
+        path = check_new(to_disk)
+        empty = modality.new_anndata(np.empty((0, *state["shape"]), dtype=np.float32), obs.iloc[:0], state)
+        empty.uns[_keys.UNS] = about
+        with on_disk(path, empty, obs) as allocate:
+            self._decode(query, decoding, allocate)
+        return read_h5ad(path, backed="r")
 
     @torch.no_grad()
-    def _decode(self: "LatentModel", query: Query, decoding: Decoding) -> tuple[np.ndarray, np.ndarray | None]:
+    def _decode(
+        self: "LatentModel", query: Query, decoding: Decoding, allocate: Allocate = in_memory
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         is_own_data = query.dataset is self._dataset
+        modality = self.registration.modalities[decoding.target]
+        slots = (modality.predicted_slot, modality.own_slot(_keys.STANDARD_DEVIATION))
         results: list[np.ndarray | None] = [None, None]
         with torch.random.fork_rng():
             torch.manual_seed(self.seed_)
@@ -161,7 +182,7 @@ class Prediction:
                     if part is None:
                         continue
                     if results[position] is None:
-                        results[position] = np.empty((len(query.cells), *part.shape[1:]), dtype=np.float32)
+                        results[position] = allocate(slots[position], (len(query.cells), *part.shape[1:]))
                     results[position][where] = part.cpu().numpy()
         return results[0], results[1]
 
