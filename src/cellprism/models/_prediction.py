@@ -14,7 +14,7 @@ from cellprism import _keys
 from cellprism.data import CellDataset, closest, empty_batch
 from cellprism.models._query import FILLS, Decoding, Donors, Query, inferred
 from cellprism.models._registration import as_mudata
-from cellprism.models._to_disk import Allocate, check_new, in_memory, on_disk
+from cellprism.models._to_disk import Allocate, Values, check_new, in_memory, on_disk
 
 if TYPE_CHECKING:
     from cellprism.models._base import LatentModel
@@ -169,11 +169,11 @@ class Prediction:
     @torch.no_grad()
     def _decode(
         self: "LatentModel", query: Query, decoding: Decoding, allocate: Allocate = in_memory
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+    ) -> tuple[Values, Values | None]:
         is_own_data = query.dataset is self._dataset
         modality = self.registration.modalities[decoding.target]
         slots = (modality.predicted_slot, modality.own_slot(_keys.STANDARD_DEVIATION))
-        results: list[np.ndarray | None] = [None, None]
+        results: list[Values | None] = [None, None]
         with torch.random.fork_rng():
             torch.manual_seed(self.seed_)
             for where, batch in query.batches(self.module.device):

@@ -10,7 +10,8 @@ import pandas as pd
 from anndata import AnnData
 from anndata.io import write_elem
 
-Allocate = Callable[[str, tuple[int, ...]], np.ndarray | h5py.Dataset]
+Values = np.ndarray | h5py.Dataset
+Allocate = Callable[[str, tuple[int, ...]], Values]
 """Makes room for values of a shape in a slot of an AnnData."""
 
 CHUNK_VALUES = 2**18
