@@ -26,6 +26,7 @@ class Tables:
         records = pd.DataFrame(self.records)
         for (table, setting), rows in records.groupby(["table", "setting"], sort=False):
             scores = rows.drop(columns=["table", "setting", "seed"]).dropna(axis=1, how="all")
+            scores = scores[sorted(scores.columns, key="seconds".__eq__)]
             grouped = scores.groupby("method", sort=False)
             cells = grouped.agg(mean_and_range).assign(seeds=grouped.size().astype(str))
             header = f"| {' | '.join(['method', *cells.columns])} |"
