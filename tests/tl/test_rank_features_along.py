@@ -87,6 +87,7 @@ def test_tests_are_welchs_as_scipy_does_them(adata, end):
     np.testing.assert_allclose(table["pvals"], expected.pvalue, rtol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # of pandas 3, in scanpy
 def test_all_but_the_agreement_is_what_scanpy_gives_for_the_same_groups(adata):
     rank_features_along(adata, "X_shared", n_components=1)
     is_end, is_middle = group_of(adata, 0, "high")

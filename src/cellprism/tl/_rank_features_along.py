@@ -274,7 +274,7 @@ def _as_in_scanpy(groups: dict[str, pd.DataFrame]) -> dict[str, np.recarray]:
     return {
         column: np.rec.fromarrays(
             [table[column].to_numpy() for table in groups.values()],
-            dtype=[(group, table[column].dtype) for group, table in groups.items()],
+            dtype=[(group, object if column == "names" else table[column].dtype) for group, table in groups.items()],
         )
         for column in columns
     }
