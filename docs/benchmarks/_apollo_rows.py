@@ -267,7 +267,7 @@ def with_terms(surcharge: float, *added: Objective) -> Callable[[Apollo], Apollo
 
 
 def score_separation(seeds: list[int], tables: Tables) -> None:
-    """What keeps blocks apart, on the two scenarios in which the original leaks."""
+    """What keeps blocks apart, on the scenario of independent factors with noise."""
     choices = {
         "same price for all blocks": with_terms(0.0),
         "shared block a quarter dearer (default)": with_terms(0.25),

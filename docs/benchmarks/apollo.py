@@ -49,7 +49,10 @@ def document(tables: Tables) -> str:
         "factor that the first does not tell. In entangled scenarios private factors depend on shared ones. "
         "`seconds`: CPU seconds of training. `Gap`: between a code of zeros and one fitted to the cell through the "
         "decoders, the share of the gain in log-likelihood of held-out cells that encoders reach, alone and after 50 "
-        "steps. Accuracy of cell types and phases: balanced, by logistic regression fitted to the training cells.\n\n"
+        "steps. Accuracy of cell types and phases: balanced, by logistic regression fitted to the training cells; all "
+        "Jurkat cells of the second experiment are in G1, so that phase and experiment are not told apart. `Extremes` "
+        "has nothing held out: nats and dimensions of the codes of the training cells. Rows may be run one at a time, on "
+        "fewer seeds; this page may then join them, and seconds depend on what else the machine did.\n\n"
         f"{machine()}\n\n{tables.markdown()}\n"
     )
 
