@@ -51,8 +51,8 @@ def document(tables: Tables) -> str:
         "decoders, the share of the gain in log-likelihood of held-out cells that encoders reach, alone and after 50 "
         "steps. Accuracy of cell types and phases: balanced, by logistic regression fitted to the training cells; all "
         "Jurkat cells of the second experiment are in G1, so that phase and experiment are not told apart. `Extremes` "
-        "has nothing held out: nats and dimensions of the codes of the training cells. Rows may be run one at a time, on "
-        "fewer seeds; this page may then join them, and seconds depend on what else the machine did.\n\n"
+        "has nothing held out: nats and dimensions of the codes of the training cells. Rows may be run one at a time, "
+        "on fewer seeds; this page may then join them, and seconds depend on what else the machine did.\n\n"
         f"{machine()}\n\n{tables.markdown()}\n"
     )
 

@@ -482,3 +482,12 @@ def test_factors_of_held_out_cells_are_found_in_their_own_block_alone(separated)
     assert scores["x", "Z3"] > 0.9
     for block, factor in (("x", "Z1"), ("y", "Z1"), ("shared", "Z3"), ("y", "Z3")):
         assert scores[block, factor] < 0.1
+
+
+def test_axes_are_found_for_a_modality_that_few_of_many_cells_have(monkeypatch):
+    monkeypatch.setattr("cellprism.models._axes.N_CELLS", 5)
+    mdata = datasets.simulated("fully_independent", n_cells=200, observed={"x": 1.0, "y": 0.03})
+    model = Apollo(mdata, **SMALL)
+    model.train(**BRIEF)
+    assert all(np.isfinite(axes).all() for axes in model.axes_.values())
+    assert np.isfinite(model.translate("x", "y").X).all()

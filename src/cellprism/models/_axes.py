@@ -33,14 +33,18 @@ def principal_axes(module: "LatentModule", dataset: "CellDataset", training: np.
     dataset
         All cells.
     training
-        Rows of the cells to look at, of which at most 2,000 are.
+        Rows of the cells to look at, of which at most 2,000 of each modality are.
 
     Returns
     -------
     By block, (width, width); latents are multiplied by it from the right.
     """
-    sample = training[np.linspace(0, len(training) - 1, min(len(training), N_CELLS)).astype(int)]
-    return {block.name: _axes(module, dataset, sample, block.name) for block in module.layout.blocks}
+    return {block.name: _axes(module, dataset, training, block.name) for block in module.layout.blocks}
+
+
+def _some(cells: np.ndarray) -> np.ndarray:
+    """Cells to look at, evenly spaced."""
+    return cells[np.linspace(0, len(cells) - 1, min(len(cells), N_CELLS)).astype(int)]
 
 
 def _axes(module: "LatentModule", dataset: "CellDataset", cells: np.ndarray, block: str) -> np.ndarray:
@@ -53,7 +57,7 @@ def _axes(module: "LatentModule", dataset: "CellDataset", cells: np.ndarray, blo
     scale = np.sqrt(values.clip(min=0))
     metric = vectors * scale.clip(min=LEAST_SCALE * max(scale.max(), 1e-6))
     seen = np.logical_or.reduce([dataset.is_observed(name)[cells] for name in module.layout[block].modalities])
-    codes = module.codes(torch.as_tensor(cells[seen], device=module.device))[block].mean.cpu().numpy() @ metric
+    codes = module.codes(torch.as_tensor(_some(cells[seen]), device=module.device))[block].mean.cpu().numpy() @ metric
     centred = codes - codes.mean(0)
     turned = np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
     # the side that most codes lean away from is positive, so that seeds agree
@@ -64,7 +68,7 @@ def _axes(module: "LatentModule", dataset: "CellDataset", cells: np.ndarray, blo
 
 def _slopes(module: "LatentModule", dataset: "CellDataset", cells: np.ndarray, block: str, modality: str) -> np.ndarray:
     """Slopes (width, values) of decoded measurements on the codes of one block, by the data's standard deviation."""
-    measured = cells[dataset.is_observed(modality)[cells]]
+    measured = _some(cells[dataset.is_observed(modality)[cells]])
     codes, decoded, observed = Moments(), Moments(), Moments()
     for batch in cell_loader(dataset, measured, batch_size=BATCH_SIZE):
         batch = batch.to(module.device)
