@@ -490,4 +490,5 @@ def test_axes_are_found_for_a_modality_that_few_of_many_cells_have(monkeypatch):
     model = Apollo(mdata, **SMALL)
     model.train(**BRIEF)
     assert all(np.isfinite(axes).all() for axes in model.axes_.values())
+    assert np.abs(model.axes_["y"]).max() > 1e-3
     assert np.isfinite(model.translate("x", "y").X).all()
