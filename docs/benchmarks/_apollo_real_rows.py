@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cellprism import Apollo, CrossModalVAE, datasets, pl, pp, tl
-from cellprism.data import Batch, cell_loader
+from cellprism.data import Batch, CellLoader
 from cellprism.latents import Posterior
 from cellprism.modalities import Images
 from cellprism.objectives import Reconstruction
@@ -89,7 +89,7 @@ def type_accuracy(latents: np.ndarray, types: pd.Series, is_held_out: np.ndarray
 def gap(model: Apollo, cells: np.ndarray) -> dict[str, float]:
     """Share of what fitted codes gain over null codes, in log-likelihood, that encoders reach."""
     losses: dict[str, list[float]] = {}
-    for batch in cell_loader(model._require_dataset(), cells, batch_size=512):
+    for batch in CellLoader(model._require_dataset(), cells, batch_size=512):
         with torch.no_grad():
             inferred = model.module.infer(batch)
         zero = {block: Posterior(torch.zeros_like(p.mean), p.log_scale) for block, p in inferred.items()}

@@ -11,7 +11,7 @@ from mudata import MuData
 from scipy import sparse
 from tests.contracts.simulated import MOSAIC, UNPAIRED, as_adata, dense, simulate
 
-from cellprism.data import Batch, CellDataset, cell_loader
+from cellprism.data import Batch, CellDataset, CellLoader
 from cellprism.modalities import Counts, Features
 
 LAYOUTS = {
@@ -52,7 +52,7 @@ def test_every_row_is_the_right_cell_when_cells_are_taken_in_any_order(mdata, re
 
 def test_every_row_is_the_right_cell_through_a_shuffling_loader(mdata, read):
     dataset, seen = read(mdata), []
-    for batch in cell_loader(dataset, np.arange(len(dataset)), batch_size=7, shuffle=True, seed=3):
+    for batch in CellLoader(dataset, np.arange(len(dataset)), batch_size=7, shuffle=True, seed=3):
         assert_rows_are_those_of_their_cells(batch, mdata)
         seen += batch.cells.tolist()
     assert seen != sorted(seen)
@@ -223,7 +223,7 @@ def test_a_loader_with_the_same_seed_serves_the_same_cells(read):
     dataset = read(simulate())
 
     def order(seed: int) -> list[int]:
-        loader = cell_loader(dataset, np.arange(40), batch_size=8, shuffle=True, seed=seed)
+        loader = CellLoader(dataset, np.arange(40), batch_size=8, shuffle=True, seed=seed)
         return [cell for _ in range(2) for batch in loader for cell in batch.cells.tolist()]
 
     assert order(0) == order(0)
@@ -232,7 +232,7 @@ def test_a_loader_with_the_same_seed_serves_the_same_cells(read):
 
 
 def test_a_loader_keeps_the_order_and_serves_the_remainder(read):
-    loader = cell_loader(read(simulate()), np.array([9, 3, 3, 30, 1]), batch_size=2)
+    loader = CellLoader(read(simulate()), np.array([9, 3, 3, 30, 1]), batch_size=2)
     assert [batch.cells.tolist() for batch in loader] == [[9, 3], [3, 30], [1]]
 
 

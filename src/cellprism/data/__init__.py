@@ -1,9 +1,10 @@
 """From MuData to tensors: the only place that knows which cell was measured in which modality."""
 
 from cellprism.data._batch import Batch, Observed, empty_batch
-from cellprism.data._dataset import CellDataset, cell_loader
+from cellprism.data._dataset import CellDataset
 from cellprism.data._fields import CategoryField, MarkerField, ModalityField
 from cellprism.data._image_rows import ImageRows
+from cellprism.data._loader import CellLoader
 from cellprism.data._manager import CellManager
 from cellprism.data._read import (
     Matrix,
@@ -21,6 +22,7 @@ __all__ = [
     "Batch",
     "CategoryField",
     "CellDataset",
+    "CellLoader",
     "CellManager",
     "DenseRows",
     "ImageRows",
@@ -30,7 +32,6 @@ __all__ = [
     "Observed",
     "Rows",
     "SparseRows",
-    "cell_loader",
     "check_unique",
     "closest",
     "empty_batch",

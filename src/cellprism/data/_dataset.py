@@ -1,17 +1,18 @@
 """The cells of a MuData as tensors, served batch by batch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from cellprism.data._batch import Batch, Observed
 from cellprism.data._rows import Rows
+from cellprism.data._stored_rows import StoredRows
 
 
 @dataclass(frozen=True)
@@ -80,50 +81,25 @@ class CellDataset(Dataset[Batch]):
             *(part.to(device) for part in (self.batch_codes, self.labels, self.markers)),
         )
 
+    @property
+    def is_streamed(self) -> bool:
+        """Whether any modality lies in a file."""
+        return any(isinstance(rows, StoredRows) for rows in self.rows.values())
 
-def cell_loader(
-    dataset: CellDataset, cells: np.ndarray, *, batch_size: int, shuffle: bool = False, seed: int = 0
-) -> DataLoader:
-    """Serve cells in minibatches, each modality in the proportion in which it was measured.
+    @property
+    def nbytes(self) -> int:
+        """Memory that the data set takes when every row is in memory; unit: bytes."""
+        parts = [*self.row_of_cell.values(), self.batch_codes, self.labels, self.markers]
+        return sum(rows.nbytes for rows in self.rows.values()) + sum(part.nbytes for part in parts)
 
-    Parameters
-    ----------
-    dataset
-        Where the cells come from.
-    cells
-        Rows of the data set to serve.
-    batch_size
-        Cells a batch; the last one may be smaller.
-    shuffle
-        Draw a new order every epoch.
-    seed
-        Fixes the orders.
-    """
-    return DataLoader(
-        _Selection(dataset, torch.as_tensor(cells)),
-        batch_size=batch_size,
-        shuffle=shuffle,
-        collate_fn=_as_served,
-        generator=torch.Generator().manual_seed(seed),
-    )
-
-
-@dataclass(frozen=True)
-class _Selection(Dataset[Batch]):
-    """Some cells of a data set, in a given order."""
-
-    dataset: CellDataset
-    cells: Int[Tensor, " selected"]
-
-    def __len__(self) -> int:
-        return len(self.cells)
-
-    def __getitem__(self, position: int) -> Batch:
-        return self.dataset[int(self.cells[position])]
-
-    def __getitems__(self, positions: Sequence[int]) -> Batch:
-        return self.dataset.take(self.cells[torch.as_tensor(positions)])
-
-
-def _as_served(batch: Batch) -> Batch:
-    return batch
+    def loaded(self, cells: np.ndarray) -> Self:
+        """Read what is stored of some cells, which alone can be taken then."""
+        rows, places = dict(self.rows), dict(self.row_of_cell)
+        for modality, stored in self.rows.items():
+            if isinstance(stored, StoredRows):
+                row = places[modality][torch.as_tensor(cells)].unique()
+                row = row[row >= 0]
+                place = torch.full((len(stored) + 1,), -1)  # the last is for cells without the modality
+                place[row] = torch.arange(len(row))
+                rows[modality], places[modality] = stored.load(row), place[places[modality]]
+        return replace(self, rows=rows, row_of_cell=places)

@@ -65,6 +65,12 @@ class ImageRows:
         return self.stored.device
 
     @property
+    def nbytes(self) -> int:
+        """Memory that the rows take; unit: bytes."""
+        parts = (self.stored, self.mask, self.measured, self.identity)
+        return sum(part.nbytes for part in parts if part is not None)
+
+    @property
     def n_features(self) -> int:
         """Number of values in a row."""
         return int(np.prod(self.stored.shape[1:]))

@@ -53,6 +53,11 @@ class SparseRows:
         """Where the rows lie."""
         return self.values.device
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that the rows take; unit: bytes."""
+        return self.offsets.nbytes + self.indices.nbytes + self.values.nbytes
+
     def take(self, rows: Int[Tensor, " taken"]) -> Self:
         """Gather rows by position, in the order given."""
         starts = self.offsets[rows]
@@ -121,6 +126,11 @@ class DenseRows:
     def device(self) -> torch.device:
         """Where the rows lie."""
         return self.values.device
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the rows take; unit: bytes."""
+        return self.values.nbytes
 
     @property
     def n_features(self) -> int:

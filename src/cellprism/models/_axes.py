@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from cellprism.data import Batch, cell_loader
+from cellprism.data import Batch, CellLoader
 from cellprism.modalities import Covariates
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _slopes(module: "LatentModule", dataset: "CellDataset", cells: np.ndarray, b
     """Slopes (width, values) of decoded measurements on the codes of one block, by the data's standard deviation."""
     measured = _some(cells[dataset.is_observed(modality)[cells]])
     codes, decoded, observed = Moments(), Moments(), Moments()
-    for batch in cell_loader(dataset, measured, batch_size=BATCH_SIZE):
+    for batch in CellLoader(dataset, measured, batch_size=BATCH_SIZE):
         batch = batch.to(module.device)
         rows, own = batch.observed[modality].rows, module.codes(batch.cells)[block].mean.double()
         values = _decoded_from(module, batch, block, modality).double()

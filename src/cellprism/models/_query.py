@@ -11,7 +11,7 @@ from mudata import MuData
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from cellprism.data import Batch, CellDataset, cell_loader
+from cellprism.data import Batch, CellDataset, CellLoader
 from cellprism.latents import Posterior
 from cellprism.modalities import Covariates
 from cellprism.module import LatentModule
@@ -45,7 +45,7 @@ class Query:
     def batches(self, device: torch.device) -> Iterator[tuple[slice, Batch]]:
         """Give minibatches, and which of the cells asked about they are."""
         start = 0
-        for batch in cell_loader(self.dataset, self.cells, batch_size=self.batch_size):
+        for batch in CellLoader(self.dataset, self.cells, batch_size=self.batch_size):
             yield slice(start, start + batch.n_cells), batch.to(device)
             start += batch.n_cells
 

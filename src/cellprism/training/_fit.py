@@ -15,7 +15,7 @@ import pandas as pd
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
-from cellprism.data import CellDataset, cell_loader
+from cellprism.data import CellDataset, CellLoader
 from cellprism.module import LatentModule
 from cellprism.training._callbacks import CloseCurves, KeepBest, Progress
 from cellprism.training._plan import TrainingPlan
@@ -115,7 +115,7 @@ def fit_stage(
         parameter.requires_grad_(False)
     keeper = KeepBest(schedule.patience)
     loaders = [
-        cell_loader(dataset, cells, batch_size=schedule.batch_size, shuffle=shuffle, seed=schedule.seed)
+        CellLoader(dataset, cells, batch_size=schedule.batch_size, shuffle=shuffle, seed=schedule.seed)
         for cells, shuffle in ((training, True), (validation, False))
         if len(cells)
     ]
