@@ -76,3 +76,26 @@ def test_rows_are_a_copy(matrix):
     matrix.data[:] = -1
     np.testing.assert_array_equal(dense.dense().numpy(), expected)
     np.testing.assert_array_equal(stored.dense().numpy(), expected)
+
+
+def test_values_that_are_not_kept_read_as_zero(rows):
+    is_kept = torch.rand(rows.values.shape, generator=torch.Generator().manual_seed(0)) < 0.5
+    expected = rows.dense().clone()
+    if isinstance(rows, SparseRows):
+        dropped = (rows.pattern.rows[~is_kept], rows.pattern.indices[~is_kept].long())
+        expected[dropped] = 0
+        assert len(rows.keep(is_kept).values) == int(is_kept.sum())
+    else:
+        expected[~is_kept] = 0
+    torch.testing.assert_close(rows.keep(is_kept).dense(), expected)
+    torch.testing.assert_close(rows.keep(is_kept).sums(), expected.sum(1))
+
+
+def test_rows_with_other_values_know_where_the_values_lie_without_a_second_look(matrix):
+    rows = SparseRows.from_scipy(matrix)
+    assert rows.with_values(rows.values * 2).pattern.rows is rows.pattern.rows
+
+
+def test_memory_of_sparse_rows_is_that_of_their_parts(matrix):
+    rows = SparseRows.from_scipy(matrix)
+    assert rows.nbytes == 8 * (matrix.shape[0] + 1) + (4 + 4) * matrix.nnz

@@ -115,7 +115,7 @@ def test_statistics_are_those_of_the_training_cells_only():
     rna = mdata["rna"].X.toarray()[training]
     protein = np.asarray(mdata["protein"].X)[training]
     frequency = (rna.sum(0) + 0.5) / (rna.sum(0) + 0.5).sum()
-    np.testing.assert_allclose(model.module.coders["rna"].log_frequency.numpy(), np.log(frequency), rtol=1e-4)
+    np.testing.assert_allclose(model.module.coders["rna"].baseline.numpy(), np.log(frequency), rtol=1e-4)
     np.testing.assert_allclose(model.module.coders["protein"].location.numpy(), protein.mean(0), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(model.module.coders["protein"].unit.numpy(), protein.std(0), rtol=1e-4)
 
@@ -193,10 +193,10 @@ def test_training_twice_continues():
     model = model_of()
     model.train(max_epochs=2, **QUIET)
     before = weights_of(model, "rna")
-    statistics = model.module.coders["rna"].log_frequency.clone()
+    statistics = model.module.coders["rna"].baseline.clone()
     model.train(max_epochs=3, train_indices=range(30), **QUIET)
     assert model.history["train_loss_epoch"].index.tolist() == [0, 1, 2, 3, 4]
-    assert torch.equal(model.module.coders["rna"].log_frequency, statistics)
+    assert torch.equal(model.module.coders["rna"].baseline, statistics)
     after = weights_of(model, "rna")
     moved = max(float((after[name] - weight).abs().max()) for name, weight in before.items())
     assert 0 < moved < 0.1

@@ -80,7 +80,7 @@ def test_nan_from_a_decoder_names_the_modality(monkeypatch):
     model = CrossModalVAE(simulate(), objectives=[Reconstruction()], **SMALL)
     coder = model.module.coders["rna"]
     monkeypatch.setattr(
-        coder, "log_likelihood", lambda likelihood, rows: torch.full((len(rows),), float("inf")) + 0 * coder.center[0]
+        coder, "log_likelihood", lambda likelihood, rows: torch.full((len(rows),), float("inf")) + 0 * coder.baseline[0]
     )
     with pytest.raises(FloatingPointError, match=r"objective 'reconstruction' of 'rna' is -inf at epoch 0, step 0"):
         model.train(max_epochs=2, **QUIET)

@@ -7,11 +7,35 @@ from typing import Self
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from scipy import sparse
 from torch import Tensor
 
 from cellprism.data._image_rows import ImageRows
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Where the stored values of a CSR matrix lie.
+
+    Parameters
+    ----------
+    offsets
+        Where each row begins; one more entry than rows.
+    indices
+        Feature of each stored value, in 32 bits to spare memory.
+    n_features
+        Number of columns.
+    """
+
+    offsets: Int[Tensor, " rows_plus_one"]
+    indices: Int[Tensor, " stored"]
+    n_features: int
+
+    @cached_property
+    def rows(self) -> Int[Tensor, " stored"]:
+        """Row of each stored value."""
+        return torch.repeat_interleave(self.offsets.diff(), output_size=len(self.indices))
 
 
 @dataclass(frozen=True)
@@ -20,33 +44,29 @@ class SparseRows:
 
     Parameters
     ----------
-    offsets
-        Where each row begins in ``indices`` and ``values``; one more entry than rows.
-    indices
-        Feature of each stored value.
+    pattern
+        Where the stored values lie.
     values
         Stored values.
-    n_features
-        Number of columns.
     """
 
-    offsets: Int[Tensor, " rows_plus_one"]
-    indices: Int[Tensor, " stored"]
+    pattern: Pattern
     values: Float[Tensor, " stored"]
-    n_features: int
 
     @classmethod
     def from_scipy(cls, matrix: sparse.csr_matrix | sparse.csr_array) -> Self:
         """Copy a scipy CSR matrix."""
-        return cls(
-            torch.from_numpy(matrix.indptr.astype(np.int64)),
-            torch.from_numpy(matrix.indices.astype(np.int64)),
-            torch.from_numpy(matrix.data.astype(np.float32)),
-            int(matrix.shape[1]),
-        )
+        offsets = torch.from_numpy(matrix.indptr.astype(np.int64))
+        indices = torch.from_numpy(matrix.indices.astype(np.int32))
+        return cls(Pattern(offsets, indices, int(matrix.shape[1])), torch.from_numpy(matrix.data.astype(np.float32)))
 
     def __len__(self) -> int:
-        return len(self.offsets) - 1
+        return len(self.pattern.offsets) - 1
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns."""
+        return self.pattern.n_features
 
     @property
     def device(self) -> torch.device:
@@ -56,49 +76,54 @@ class SparseRows:
     @property
     def nbytes(self) -> int:
         """Memory that the rows take; unit: bytes."""
-        return self.offsets.nbytes + self.indices.nbytes + self.values.nbytes
+        return self.pattern.offsets.nbytes + self.pattern.indices.nbytes + self.values.nbytes
 
     def take(self, rows: Int[Tensor, " taken"]) -> Self:
         """Gather rows by position, in the order given."""
-        starts = self.offsets[rows]
-        lengths = self.offsets[rows + 1] - starts
+        starts = self.pattern.offsets[rows]
+        lengths = self.pattern.offsets[rows + 1] - starts
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-        within = torch.arange(int(offsets[-1]), device=rows.device)
-        positions = within + torch.repeat_interleave(starts - offsets[:-1], lengths)
-        return type(self)(offsets, self.indices[positions], self.values[positions], self.n_features)
-
-    @cached_property
-    def row_of_value(self) -> Int[Tensor, " stored"]:
-        """Row of each stored value."""
-        lengths = self.offsets[1:] - self.offsets[:-1]
-        return torch.repeat_interleave(torch.arange(len(self), device=self.device), lengths)
+        n_stored = int(offsets[-1])
+        shift = torch.repeat_interleave(starts - offsets[:-1], lengths, output_size=n_stored)
+        positions = torch.arange(n_stored, device=rows.device) + shift
+        indices = self.pattern.indices.index_select(0, positions)
+        return type(self)(Pattern(offsets, indices, self.n_features), self.values.index_select(0, positions))
 
     def sums(self) -> Float[Tensor, " rows"]:
         """Sum of each row."""
-        return self.values.new_zeros(len(self)).index_add(0, self.row_of_value, self.values)
+        return torch.segment_reduce(self.values, "sum", offsets=self.pattern.offsets, initial=0)
 
     def column_sums(self) -> Float[Tensor, " features"]:
         """Sum of each feature."""
-        return self.values.new_zeros(self.n_features).index_add(0, self.indices, self.values)
+        return self.values.new_zeros(self.n_features).index_add_(0, self.pattern.indices, self.values)
 
     def with_values(self, values: Float[Tensor, " stored"]) -> Self:
         """Give the same pattern with other values."""
-        return type(self)(self.offsets, self.indices, values, self.n_features)
+        return type(self)(self.pattern, values)
+
+    def keep(self, is_kept: Bool[Tensor, " stored"]) -> Self:
+        """Leave out some stored values, as if they were zero."""
+        kept = torch.nonzero(is_kept).flatten()
+        n_before = torch.cat([kept.new_zeros(1), is_kept.cumsum(0)])
+        pattern = self.pattern
+        thinned = Pattern(n_before[pattern.offsets], pattern.indices.index_select(0, kept), pattern.n_features)
+        return type(self)(thinned, self.values.index_select(0, kept))
 
     def dense(self) -> Float[Tensor, "rows features"]:
         """Spread into a dense tensor."""
         full = self.values.new_zeros(len(self), self.n_features)
-        return full.index_put((self.row_of_value, self.indices), self.values, accumulate=True)
+        return full.index_put((self.pattern.rows, self.pattern.indices), self.values, accumulate=True)
 
     def to_scipy(self) -> sparse.csr_matrix:
         """Give a scipy matrix that shares memory with the rows, which lie on the CPU."""
-        parts = (self.values.numpy(), self.indices.numpy(), self.offsets.numpy())
+        parts = (self.values.numpy(), self.pattern.indices.numpy(), self.pattern.offsets.numpy())
         return sparse.csr_matrix(parts, shape=(len(self), self.n_features))
 
     def to(self, device: torch.device | str) -> Self:
         """Move to a device."""
-        move = (self.offsets, self.indices, self.values)
-        return type(self)(*(part.to(device, non_blocking=True) for part in move), self.n_features)
+        parts = (self.pattern.offsets, self.pattern.indices, self.values)
+        offsets, indices, values = (part.to(device, non_blocking=True) for part in parts)
+        return type(self)(Pattern(offsets, indices, self.n_features), values)
 
 
 @dataclass(frozen=True)
@@ -149,6 +174,10 @@ class DenseRows:
         """Sum of each feature."""
         return self.values.flatten(1).sum(0, dtype=torch.float32)
 
+    def keep(self, is_kept: Bool[Tensor, "rows *features"]) -> Self:
+        """Set all other values to zero."""
+        return type(self)(self.values * is_kept)
+
     def dense(self) -> Shaped[Tensor, "rows *features"]:
         """Give the values as they are."""
         return self.values
@@ -171,12 +200,12 @@ def map_stored(rows: Rows, change: Callable[[Tensor], Tensor]) -> Rows:
 def scale_rows(rows: Rows, factors: Float[Tensor, " rows"]) -> Rows:
     """Multiply each row by its factor."""
     if isinstance(rows, SparseRows):
-        return rows.with_values(rows.values * factors[rows.row_of_value])
+        return rows.with_values(rows.values * factors.index_select(0, rows.pattern.rows))
     return DenseRows(rows.values * factors[:, None])
 
 
 def scale_columns(rows: Rows, factors: Float[Tensor, " features"]) -> Rows:
     """Multiply each feature by its factor."""
     if isinstance(rows, SparseRows):
-        return rows.with_values(rows.values * factors[rows.indices])
+        return rows.with_values(rows.values * factors.index_select(0, rows.pattern.indices))
     return DenseRows(rows.values * factors)

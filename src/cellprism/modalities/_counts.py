@@ -92,7 +92,6 @@ class CountsCoder(TabularCoder):
         super().__init__(n_features, widths, n_batches, architecture, n_outputs=n_outputs)
         self.kind = likelihood
         self.register_buffer("median_depth", torch.ones(()))
-        self.register_buffer("log_frequency", torch.zeros(n_features))
         self.log_inverse_dispersion = nn.Parameter(torch.zeros(n_features))
 
     def fit_kind(self, rows: Rows) -> None:
@@ -100,7 +99,7 @@ class CountsCoder(TabularCoder):
         totals = rows.sums()
         self.median_depth.copy_(totals[totals > 0].median())
         counts = rows.column_sums() + 0.5
-        self.log_frequency.copy_((counts / counts.sum()).log())
+        self.baseline[: self.n_features] = (counts / counts.sum()).log()
 
     def transform(self, rows: Rows) -> Rows:
         """Scale to the median total and take log(1 + x)."""
@@ -113,7 +112,7 @@ class CountsCoder(TabularCoder):
     def likelihood(self, outputs: Float[Tensor, "rows outputs"], depth: Float[Tensor, " rows"]) -> Likelihood:
         """Shares of the total, as counts."""
         share, *rest = outputs.split(self.n_features, dim=1)
-        expected = Shares(share + self.log_frequency, depth)
+        expected = Shares(share, depth)
         if self.kind == "poisson":
             return Poisson(expected)
         counts = NegativeBinomial(expected, self.log_inverse_dispersion)

@@ -84,6 +84,8 @@ class FeaturesCoder(TabularCoder):
         variance = (rows.dense().double() - mean).square().mean(0).float()
         self.location.copy_(mean)
         self.unit.copy_(torch.where(variance > 1e-12 * (1 + mean**2), variance.sqrt(), 1.0))
+        if self.is_binary:
+            self.baseline.copy_(torch.logit(mean.clamp(0.01, 0.99)))
 
     def transform(self, rows: Rows) -> Rows:
         """Scale by the standard deviation; the encoder centres."""
@@ -92,6 +94,5 @@ class FeaturesCoder(TabularCoder):
     def likelihood(self, outputs: Float[Tensor, "rows outputs"], depth: Float[Tensor, " rows"]) -> Likelihood:
         """Normal around the decoded mean, or probabilities of one."""
         if self.is_binary:
-            rate = self.location.clamp(0.01, 0.99)
-            return Bernoulli(outputs + torch.logit(rate))
+            return Bernoulli(outputs)
         return Gaussian(outputs, self.log_scale.clamp(min=-4), self.location, self.unit)

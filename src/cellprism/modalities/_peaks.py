@@ -74,13 +74,12 @@ class PeaksCoder(TabularCoder):
         super().__init__(n_features, widths, n_batches, architecture)
         self.counts_fragments = peaks.likelihood == "poisson"
         self.reads_tfidf = peaks.transform == "tfidf"
-        self.register_buffer("log_frequency", torch.zeros(n_features))
         self.register_buffer("inverse_document_frequency", torch.ones(n_features))
 
     def fit_kind(self, rows: Rows) -> None:
         """Keep each peak's frequency, and in how many cells it is open."""
         counts = self.scored(rows).column_sums() + 0.5
-        self.log_frequency.copy_((counts / counts.sum()).log())
+        self.baseline.copy_((counts / counts.sum()).log())
         n_open = map_stored(rows, binarise).column_sums().clamp(min=1)
         self.inverse_document_frequency.copy_(torch.log1p(len(rows) / n_open))
 
@@ -101,5 +100,5 @@ class PeaksCoder(TabularCoder):
 
     def likelihood(self, outputs: Float[Tensor, "rows outputs"], depth: Float[Tensor, " rows"]) -> Likelihood:
         """Shares of the fragments, as counts or detections."""
-        expected = Shares(outputs + self.log_frequency, depth)
+        expected = Shares(outputs, depth)
         return Poisson(expected) if self.counts_fragments else Detection(expected)

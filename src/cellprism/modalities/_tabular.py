@@ -11,11 +11,10 @@ from jaxtyping import Float
 from scipy import sparse
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from cellprism.data import DenseRows, Matrix, Rows, SparseRows, map_stored, read_matrix, slot_path
 from cellprism.modalities._base import Architecture, Coder, Covariates, Modality
-from cellprism.nn import MLP, Likelihood, NamedModules, SparseLinear, activation
+from cellprism.nn import MLP, Likelihood, NamedModules, OutputLinear, SparseLinear, activation
 
 
 class Tabular(Modality):
@@ -81,6 +80,11 @@ class TabularCoder(Coder):
         Sizes.
     n_outputs
         Values that the decoder gives per feature.
+
+    Attributes
+    ----------
+    baseline
+        What decoders give where their networks give nothing; follows from the training cells.
     """
 
     def __init__(
@@ -99,14 +103,16 @@ class TabularCoder(Coder):
         # hiding half of fifteen proteins loses what half of a thousand genes tells twice
         self.input_dropout_rate = architecture.input_dropout_rate * min(1.0, n_features / 1000)
         self.first = SparseLinear(n_features, hidden)
-        self.register_buffer("center", torch.zeros(n_features))
+        self.register_buffer("baseline", torch.zeros(n_outputs * n_features))
         self.batch_effect = nn.Linear(n_batches, hidden, bias=False)
         self.rest = nn.Sequential(activation(hidden, dropout), MLP(hidden, hidden, architecture.n_layers - 1, dropout))
         self.decoders = NamedModules(
             {
-                path: nn.Sequential(
-                    MLP(width + n_batches, hidden, architecture.n_layers, 0.0),
-                    nn.Linear(hidden, n_outputs * n_features),
+                path: nn.ModuleList(
+                    [
+                        MLP(width + n_batches, hidden, architecture.n_layers, 0.0),
+                        OutputLinear(hidden, n_outputs * n_features),
+                    ]
                 )
                 for path, width in widths.items()
             }
@@ -116,7 +122,7 @@ class TabularCoder(Coder):
         """Take the kind's own statistics, then the mean of what the encoder reads; start the encoder from it."""
         self.fit_kind(rows)
         inputs = self.transform(rows)
-        self.center.copy_(inputs.column_sums() / len(rows))
+        self.first.center.copy_(inputs.column_sums() / len(rows))
         self.first.weight.data.copy_(component_weights(inputs, self.n_hidden).to(self.first.weight.device))
 
     @abstractmethod
@@ -136,19 +142,21 @@ class TabularCoder(Coder):
         return self.transform(rows).dense()
 
     def encode(self, rows: Rows, batches: Float[Tensor, "rows batches"]) -> Float[Tensor, "rows hidden"]:
-        """Transform, centre and encode; in training some measured values are hidden.
-
-        Centring is done behind the first linear map, so that sparse rows stay sparse.
-        """
-        inputs = map_stored(self.transform(rows), self._hide)
+        """Transform, centre and encode; in training some measured values are hidden."""
+        inputs = self._hide(self.transform(rows))
         if isinstance(inputs, SparseRows):
-            hidden = self.first.sparse(inputs.offsets, inputs.indices, inputs.values)
+            pattern = inputs.pattern
+            hidden = self.first.sparse(pattern.indices, pattern.rows, pattern.offsets, inputs.values)
         else:
             hidden = self.first(inputs.values)
-        return self.rest(hidden - self.center @ self.first.weight + self.batch_effect(batches))
+        return self.rest(hidden + self.batch_effect(batches))
 
-    def _hide(self, values: Tensor) -> Tensor:
-        return F.dropout(values, self.input_dropout_rate, self.training)
+    def _hide(self, inputs: Rows) -> Rows:
+        """Leave out a share of the values; what is left counts the more."""
+        rate = self.input_dropout_rate
+        if not (self.training and rate):
+            return inputs
+        return map_stored(inputs.keep(torch.rand_like(inputs.values) >= rate), lambda values: values / (1 - rate))
 
     def depth(self, rows: Rows) -> Float[Tensor, " rows"]:
         """Give 1: most tables know no depth."""
@@ -156,7 +164,8 @@ class TabularCoder(Coder):
 
     def decode(self, path: str, latent: Float[Tensor, "rows width"], covariates: Covariates) -> Likelihood:
         """Decode by the decoder of that name."""
-        outputs = self.decoders[path](torch.cat([latent, covariates.batches], dim=1)).float()
+        hidden, last = self.decoders[path]
+        outputs = last(hidden(torch.cat([latent, covariates.batches], dim=1)), self.baseline)
         return self.likelihood(outputs, covariates.depth)
 
     def scored(self, rows: Rows) -> Rows:
@@ -171,7 +180,7 @@ class TabularCoder(Coder):
         """Score rows; unit: nats per cell. Sparse rows are scored by their non-zeros."""
         scored = self.scored(rows)
         if isinstance(scored, SparseRows):
-            return likelihood.sparse_log_prob(scored.row_of_value, scored.indices, scored.values)
+            return likelihood.sparse_log_prob(scored.pattern.rows, scored.pattern.indices, scored.values)
         return likelihood.log_prob(scored.values)
 
 

@@ -16,6 +16,7 @@ from cellprism.nn._likelihoods import (
 )
 from cellprism.nn._mlp import MLP, activation
 from cellprism.nn._named import NamedModules
+from cellprism.nn._output_linear import OutputLinear
 from cellprism.nn._shares import Shares
 from cellprism.nn._sparse_linear import SparseLinear
 from cellprism.nn._structural_similarity import structural_similarity
@@ -34,6 +35,7 @@ __all__ = [
     "ImageLikelihood",
     "Likelihood",
     "NamedModules",
+    "OutputLinear",
     "NegativeBinomial",
     "Poisson",
     "Shares",

@@ -2,12 +2,14 @@ r"""Distributions of measurements given latents. Each gives a log-likelihood per
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from cellprism.nn._ratios import ratios_to_dispersion
 from cellprism.nn._shares import Shares
 
 Values = Float[Tensor, "rows features"]
@@ -108,11 +110,11 @@ class NegativeBinomial(Likelihood):
         At zero the log-likelihood is :math:`-\theta \log(1 + \mu / \theta)`; at :math:`x > 0` it has
         :math:`\log\Gamma(x + \theta) - \log\Gamma(\theta) - \log x! + x \log(\mu / (\mu + \theta))` more.
         """
-        log_ratio = self.expected.log_rate - self.log_inverse_dispersion
+        at_zero, log_ratio = ratios_to_dispersion(self.expected, self.log_inverse_dispersion, rows, columns)
         theta = self.log_inverse_dispersion.exp()
-        at_zero = -(F.softplus(log_ratio) @ theta)
-        coefficient = torch.lgamma(values + theta[columns]) - torch.lgamma(theta)[columns] - torch.lgamma(values + 1)
-        return at_zero.index_add(0, rows, coefficient + values * F.logsigmoid(log_ratio[rows, columns]))
+        of_value = theta.index_select(0, columns)
+        coefficient = torch.lgamma(values + of_value) - torch.lgamma(theta)[columns] - torch.lgamma(values + 1)
+        return at_zero.index_add(0, rows, coefficient + values * F.logsigmoid(log_ratio))
 
     @property
     def mean(self) -> Values:
@@ -184,9 +186,7 @@ class Detection(Likelihood):
 
         There it has :math:`\log(e^\lambda - 1)` more.
         """
-        detected = self.expected.log_rate_at(rows, columns).exp().clamp(min=1e-12)
-        # log(e^r - 1), in a form that does not overflow
-        gain = detected + torch.log(-torch.expm1(-detected))
+        gain = _LogDetection.apply(self.expected.log_rate_at(rows, columns))
         return (-self.expected.depth).index_add(0, rows, torch.where(values > 0, gain, 0.0))
 
     @property
@@ -197,6 +197,21 @@ class Detection(Likelihood):
     def sample(self) -> Values:
         """Draw values in {0, 1}."""
         return torch.bernoulli(self.mean)
+
+
+class _LogDetection(torch.autograd.Function):
+    r""":math:`\log(e^\lambda - 1)` of :math:`\log \lambda`, in a form that does not overflow."""
+
+    @staticmethod
+    def forward(ctx: Any, log_rate: Tensor) -> Tensor:
+        rate = log_rate.exp().clamp(min=1e-12)
+        detected = -torch.expm1(-rate)
+        ctx.save_for_backward(rate / detected)
+        return rate + detected.log()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return gradient * ctx.saved_tensors[0]
 
 
 @dataclass(frozen=True)

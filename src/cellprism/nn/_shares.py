@@ -45,7 +45,7 @@ class Shares:
 
     def log_rate_at(self, rows: Int[Tensor, " stored"], columns: Int[Tensor, " stored"]) -> Stored:
         """Logarithms of the expected counts at some places, none named twice."""
-        return _LogShares.apply(self.logits, rows, columns) + self.depth.log()[rows]
+        return _LogShares.apply(self.logits, rows, columns) + self.depth.log().index_select(0, rows)
 
 
 class _LogShares(torch.autograd.Function):
@@ -53,17 +53,25 @@ class _LogShares(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Values, rows: Int[Tensor, " stored"], columns: Int[Tensor, " stored"]) -> Stored:
-        shares = torch.softmax(logits, dim=1)
-        highest, where = logits.max(dim=1, keepdim=True)
-        log_total = (highest - shares.gather(1, where).log())[:, 0]
         places = rows * logits.shape[1] + columns
-        ctx.save_for_backward(shares, rows, places)
-        return logits.flatten()[places] - log_total[rows]
+        odds, total, at_places = exponentials(logits, places)
+        ctx.save_for_backward(odds, total, rows, places)
+        return at_places - total.log().index_select(0, rows)
 
     @staticmethod
     def backward(ctx: Any, gradient: Stored) -> tuple[Values, None, None]:  # type: ignore[override]
-        shares, rows, places = ctx.saved_tensors
-        total = shares.new_zeros(len(shares)).index_add_(0, rows, gradient)
-        of_logits = shares * -total[:, None]
+        odds, total, rows, places = ctx.saved_tensors
+        sums = torch.zeros_like(total).index_add_(0, rows, gradient)
+        of_logits = odds * -(sums / total)[:, None]
         of_logits.view(-1).index_add_(0, places, gradient)
         return of_logits, None, None
+
+
+def exponentials(
+    logits: Values, places: Int[Tensor, " stored"]
+) -> tuple[Values, Float[Tensor, " rows"], Float[Tensor, " stored"]]:
+    """Exponentials of what each row lacks to its largest value, their sum, and at some places what they are of."""
+    lacking = logits - logits.amax(1, keepdim=True)
+    at_places = lacking.flatten().index_select(0, places)
+    odds = lacking.exp_()
+    return odds, odds.sum(1), at_places

@@ -203,7 +203,10 @@ class TrainingPlan(LightningModule):
     ) -> Float[Tensor, ""]:
         optimiser.zero_grad()
         self.manual_backward(loss)
-        norm = nn.utils.clip_grad_norm_(parameters, self.optimisation.max_gradient_norm)
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        if norm > self.optimisation.max_gradient_norm:  # most steps spare a pass over all gradients
+            nn.utils.clip_grads_with_norm_(parameters, self.optimisation.max_gradient_norm, norm)
         if torch.isfinite(norm):
             optimiser.step()
         return norm
