@@ -21,6 +21,18 @@ HELD_OUT = "cellprism_held_out"
 STAGE = "stage"
 """Curve in a model's history with the number of the stage of each epoch."""
 
+CELLS_PER_SECOND = "cells_per_second"
+"""Curve with the number of cells trained on in a second, those of all processes together."""
+
+LOADING_SHARE = "loading_share"
+"""Curve with the share of the time in which training waited for cells."""
+
+MEMORY = "memory_gib"
+"""Curve with the most memory taken so far, of the GPU or of the process; unit: GiB."""
+
+COSTS = (CELLS_PER_SECOND, LOADING_SHARE, MEMORY)
+"""Curves that tell what training costs."""
+
 UNS = "cellprism"
 """``.uns`` key of the model, its settings and the keys that cellprism wrote."""
 

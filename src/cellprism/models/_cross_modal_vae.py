@@ -238,6 +238,7 @@ class CrossModalVAE(LatentModel):
         accelerator: str = "auto",
         devices: Any = "auto",
         precision: Any = None,
+        compile: bool = False,
         early_stopping: bool = True,
         patience: int | None = None,
         train_indices: Sequence[int] | np.ndarray | None = None,
@@ -261,7 +262,10 @@ class CrossModalVAE(LatentModel):
         batch_size
             Cells a minibatch.
         accelerator, devices, precision
-            As in :class:`lightning.pytorch.Trainer`; a GPU is used where there is one.
+            As in :class:`lightning.pytorch.Trainer`; a GPU is used where there is one. ``"bf16-mixed"`` computes
+            networks in half precision, and sums, norms and critics in single precision.
+        compile
+            Compile the networks with :func:`torch.compile`, which takes a minute or more before the first step.
         early_stopping
             Stop when the held-out loss has not improved for ``patience`` epochs.
         patience
@@ -307,6 +311,7 @@ class CrossModalVAE(LatentModel):
             accelerator=accelerator,
             devices=devices,
             precision=precision,
+            compile=compile,
             callbacks=tuple(callbacks),
         )
         self._train(

@@ -49,13 +49,13 @@ class _Ratios(torch.autograd.Function):
         means = odds.mul_((depth / total)[:, None])
         ratios = means * (-log_theta).exp()
         costs = torch.log1p(ratios)
-        ctx.save_for_backward(means, ratios, costs, depth, log_theta, rows, places)
+        ctx.save_for_backward(means, ratios, costs, depth, log_theta, places)
         log_ratios = at_places + (depth / total).log().index_select(0, rows) - log_theta.index_select(0, columns)
         return -(costs @ log_theta.exp()), log_ratios
 
     @staticmethod
     def backward(ctx: Any, of_zeros: Tensor, of_places: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        means, ratios, costs, depth, log_theta, rows, places = ctx.saved_tensors
+        means, ratios, costs, depth, log_theta, places = ctx.saved_tensors
         of_ratios = (ratios + 1).reciprocal_().mul_(means).mul_(-of_zeros[:, None])
         of_ratios.view(-1).index_add_(0, places, of_places)
         of_theta = -of_ratios.sum(0) - log_theta.exp() * (of_zeros @ costs)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cellprism._keys import STAGE
+from cellprism._keys import COSTS, STAGE
 from cellprism.pl._show import show_figure
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ def history(
     model_or_history
         A trained model, or its ``.history``: term to a DataFrame of one column, indexed by epoch. Keys
         such as ``train_loss_epoch`` and ``validation_loss``, or ``critic_accuracy_train`` and
-        ``critic_accuracy_validation``, share a panel. Curves per step are left out; where training had several
-        stages, a dotted line marks where each begins.
+        ``critic_accuracy_validation``, share a panel. Curves per step, and those of speed and memory, are left
+        out; where training had several stages, a dotted line marks where each begins.
     ax
         One axes per term to draw into. A new figure by default.
     show
@@ -75,7 +75,7 @@ def _by_term(curves: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, pd.Serie
     """Sort curves into term -> set of cells -> values, the total loss first."""
     terms: dict[str, dict[str, pd.Series]] = {}
     for key, curve in curves.items():
-        if key.endswith("_step") or key == STAGE:
+        if key.endswith("_step") or key in (STAGE, *COSTS):
             continue
         term, cells = _split(key.removesuffix("_epoch"))
         terms.setdefault(term, {})[cells] = pd.DataFrame(curve).iloc[:, 0].astype(float).dropna()

@@ -18,6 +18,8 @@ from torch import nn
 from cellprism.data import CellDataset, CellLoader
 from cellprism.module import LatentModule
 from cellprism.training._callbacks import CloseCurves, KeepBest, Progress
+from cellprism.training._compiled import compiled
+from cellprism.training._meter import Meter
 from cellprism.training._plan import TrainingPlan
 from cellprism.training._stage import Optimisation, Stage
 
@@ -40,6 +42,8 @@ class Schedule:
         Show a progress bar.
     accelerator, devices, precision
         Handed to :class:`lightning.pytorch.Trainer`.
+    compile
+        Compile the networks.
     callbacks
         Further Lightning callbacks.
     """
@@ -52,6 +56,7 @@ class Schedule:
     accelerator: str = "auto"
     devices: Any = "auto"
     precision: Any = None
+    compile: bool = False
     callbacks: tuple[Callback, ...] = ()
 
 
@@ -122,7 +127,8 @@ def fit_stage(
     trainer = _trainer(schedule, stage, keeper)
     interrupted, error = False, None
     try:
-        interrupted = _run(trainer, plan, loaders)
+        with compiled(module, wanted=schedule.compile):
+            interrupted = _run(trainer, plan, loaders)
     except FloatingPointError as stopped:
         error = stopped
     finally:
@@ -145,7 +151,7 @@ def _frozen(module: LatentModule, stage: Stage) -> Iterator[nn.Parameter]:
 
 
 def _trainer(schedule: Schedule, stage: Stage, keeper: KeepBest) -> pl.Trainer:
-    callbacks = [CloseCurves(), keeper, *schedule.callbacks]
+    callbacks = [Meter(), CloseCurves(), keeper, *schedule.callbacks]
     if schedule.show_progress:
         callbacks.append(Progress(schedule.max_epochs, stage.name))
     with _quiet():
