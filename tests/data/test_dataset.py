@@ -258,3 +258,29 @@ def test_a_data_set_does_not_keep_the_mdata_alive(read):
     gc.collect()
     assert reference() is None
     assert isinstance(dataset, CellDataset)
+
+
+def test_a_loader_of_no_cells_serves_none(read):
+    loader = CellLoader(read(simulate()), np.zeros(0, dtype=int), batch_size=8)
+    assert (len(loader), list(loader)) == (0, [])
+
+
+@pytest.mark.parametrize("n_processes", [2, 3])
+def test_processes_serve_each_cell_once_in_as_many_batches(read, n_processes):
+    dataset, cells = read(simulate()), np.arange(39)
+    loaders = [
+        CellLoader(dataset, cells, batch_size=4, shuffle=True, process=process, n_processes=n_processes)
+        for process in range(n_processes)
+    ]
+    epochs = [[[c for batch in loader for c in batch.cells.tolist()] for loader in loaders] for _ in range(2)]
+    assert len({len(loader) for loader in loaders}) == 1
+    assert [len(list(loader)) for loader in loaders] == [len(loaders[0])] * n_processes
+    for epoch in epochs:
+        assert sorted(cell for served in epoch for cell in served) == cells.tolist()
+    assert [set(served) for served in epochs[0]] == [set(served) for served in epochs[1]]
+    assert epochs[0] != epochs[1]
+
+
+def test_batches_are_as_even_as_can_be(read):
+    loader = CellLoader(read(simulate()), np.arange(33), batch_size=16, shuffle=True)
+    assert [batch.n_cells for batch in loader] == [11, 11, 11]

@@ -84,6 +84,8 @@ class CellLoader:
             yield batch
 
     def _batches(self) -> Iterator[Batch]:
+        if not len(self):
+            return
         blocks = self._random.permutation(self.blocks) if self.shuffle else self.blocks
         buffers = [self._cells_of(part) for part in np.array_split(blocks, self.n_buffers)]
         for cells, loaded in zip(buffers, _ahead(self.dataset, buffers), strict=True):

@@ -84,8 +84,8 @@ class SparseRows:
         lengths = self.pattern.offsets[rows + 1] - starts
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         n_stored = int(offsets[-1])
-        shift = torch.repeat_interleave(starts - offsets[:-1], lengths, output_size=n_stored)
-        positions = torch.arange(n_stored, device=rows.device) + shift
+        positions = torch.repeat_interleave(starts - offsets[:-1], lengths, output_size=n_stored)
+        positions += torch.arange(n_stored, device=rows.device)
         indices = self.pattern.indices.index_select(0, positions)
         return type(self)(Pattern(offsets, indices, self.n_features), self.values.index_select(0, positions))
 

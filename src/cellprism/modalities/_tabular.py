@@ -10,6 +10,7 @@ from anndata import AnnData
 from jaxtyping import Float
 from scipy import sparse
 from sklearn.decomposition import PCA
+from sklearn.utils.sparsefuncs import mean_variance_axis
 from torch import Tensor, nn
 
 from cellprism.data import DenseRows, Matrix, Rows, SparseRows, map_stored, read_matrix, slot_path
@@ -206,7 +207,8 @@ def component_weights(
     n_rows
         At most so many rows, evenly spaced, are looked at.
     """
-    chosen = inputs.take(torch.linspace(0, len(inputs) - 1, min(len(inputs), n_rows)).long().to(inputs.device))
+    spaced = torch.linspace(0, len(inputs) - 1, min(len(inputs), n_rows)).long().to(inputs.device)
+    chosen = inputs if len(spaced) == len(inputs) else inputs.take(spaced)
     matrix = chosen.to("cpu").to_scipy() if isinstance(chosen, SparseRows) else chosen.values.cpu().numpy()
     n_components = min(n_components, *(side - 1 for side in matrix.shape))
     if n_components < 1 or not _varies(matrix):
@@ -220,10 +222,10 @@ def component_weights(
 
 
 def _varies(matrix: Matrix) -> bool:
-    """Whether any row differs from the first, which a decomposition needs."""
+    """Whether any row differs from the others, which a decomposition needs."""
     if sparse.issparse(matrix):
-        repeated = sparse.csr_matrix(np.ones((matrix.shape[0], 1), dtype=np.float32)) @ matrix[:1]
-        return bool(abs(matrix - repeated).max() > 1e-6 * abs(matrix).max())
+        variance = mean_variance_axis(matrix, axis=0)[1]
+        return bool(variance.max() > (1e-6 * abs(matrix.data).max(initial=0.0)) ** 2)
     return bool(np.ptp(matrix, axis=0).max() > 1e-6 * np.abs(matrix).max())
 
 

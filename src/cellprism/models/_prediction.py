@@ -19,7 +19,7 @@ from cellprism.models._to_disk import Allocate, Values, check_new, in_memory, on
 if TYPE_CHECKING:
     from cellprism.models._base import LatentModel
 
-DEFAULT_BATCH_SIZE = 512
+DEFAULT_BATCH_SIZE = 128
 
 
 class Prediction:

@@ -138,12 +138,11 @@ class Decoding:
     ) -> tuple[Float[Tensor, "cells *features"], Float[Tensor, "cells *features"] | None]:
         """Mean and, with samples, standard deviation of the expected measurement of each cell of the batch."""
         posteriors = inferred(module, batch.only(self.sources), self.refine_steps)
-        draws = []
-        for _ in range(max(1, self.n_samples)):
-            parts = self._latent(module, batch, posteriors, itself)
-            draws.append(self.expected(module, parts, batch))
-        stacked = torch.stack(draws)
-        return stacked.mean(0), (stacked.std(0, correction=0) if self.n_samples else None)
+        mean, std = _moments(
+            self.expected(module, self._latent(module, batch, posteriors, itself), batch)
+            for _ in range(max(1, self.n_samples))
+        )
+        return mean, std if self.n_samples else None
 
     def _depth(
         self, module: LatentModule, parts: dict[str, Tensor], batch: Batch, batches: Tensor
@@ -209,12 +208,10 @@ class Decoding:
         layout = module.layout
         names = layout.blocks_of(self.target) if self.path == "full" else layout.shared_of(self.target)
         latent = torch.cat([parts[name] for name in names], dim=1)
-        expected = []
-        for codes in self._batch_choices(batch.batch_codes):
-            batches = module.one_hot(codes)
-            covariates = Covariates(batches, self._depth(module, parts, batch, batches), self._identity(module, batch))
-            expected.append(module.decode(self.target, self.path, latent, covariates).mean)
-        return torch.stack(expected).mean(0)
+        choices = [module.one_hot(codes) for codes in self._batch_choices(batch.batch_codes)]
+        identity = self._identity(module, batch)
+        covariates = (Covariates(c, self._depth(module, parts, batch, c), identity) for c in choices)
+        return _moments(module.decode(self.target, self.path, latent, c).mean for c in covariates)[0]
 
     def _batch_choices(self, own: Int[Tensor, " cells"]) -> list[Int[Tensor, " cells"]]:
         """Codes to decode each cell for; the results are averaged."""
@@ -224,3 +221,14 @@ class Decoding:
         if measured.all():
             return [own]
         return [torch.where(measured, own, code) for code in self.measured_batches]
+
+
+def _moments(values: Iterator[Float[Tensor, "*shape"]]) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+    """Mean and standard deviation, one tensor after the other, so that no more than a few are in memory."""
+    mean = next(values)
+    squares, n = torch.zeros_like(mean[:0]), 1
+    for n, value in enumerate(values, start=2):
+        change = value - mean
+        mean = mean + change / n
+        squares = change * (value - mean) + (squares if n > 2 else 0)
+    return mean, (squares / n).sqrt() if n > 1 else torch.zeros_like(mean)

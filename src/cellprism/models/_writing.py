@@ -9,6 +9,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from cellprism import __version__, _keys
+from cellprism.models._prediction import DEFAULT_BATCH_SIZE
 from cellprism.models._query import Fill, Query
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Writing:
         translated: bool = True,
         fill: Fill = "shared",
         overwrite: bool = False,
-        batch_size: int = 512,
+        batch_size: int = DEFAULT_BATCH_SIZE,
     ) -> None:
         """Write latents, reconstructions and translations into the standard slots.
 

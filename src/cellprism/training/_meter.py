@@ -61,8 +61,8 @@ class Meter(Callback):
             self.has_warned = True
             logger.warning(
                 "Loading took %.0f %% of the last epoch's %.0f seconds: reading cells, not arithmetic, is what "
-                "training waits for. Keep the data in memory (resident=True), or store them on a faster disk, uncompressed "
-                "and with cells in random order.", 100 * loading / seconds, seconds,
+                "training waits for. Keep the data in memory (resident=True), or store them uncompressed, on a "
+                "faster disk, with cells in random order.", 100 * loading / seconds, seconds,
             )  # fmt: skip
 
 
