@@ -213,7 +213,7 @@ def component_weights(
     n_components = min(n_components, *(side - 1 for side in matrix.shape))
     if n_components < 1 or not _varies(matrix):
         return torch.randn(matrix.shape[1], n_hidden) / matrix.shape[1] ** 0.5
-    components = PCA(n_components, svd_solver="arpack", random_state=0).fit(matrix)
+    components = PCA(n_components, svd_solver="arpack", tol=0.1, random_state=0).fit(matrix)
     spread = np.sqrt(components.explained_variance_)
     # directions in which training cells do not differ must not be blown up
     spread = spread.clip(min=0.01 * spread.max())
