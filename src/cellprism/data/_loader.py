@@ -10,9 +10,7 @@ import torch
 
 from cellprism.data._batch import Batch
 from cellprism.data._dataset import CellDataset
-
-BLOCK = 64
-"""Neighbouring cells that are read from a file together."""
+from cellprism.data._stored_slots import BLOCK
 
 BUFFER = 8192
 """Cells of a file that are in memory, and shuffled, together."""
