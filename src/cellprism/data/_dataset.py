@@ -13,7 +13,11 @@ from torch.utils.data import Dataset
 from cellprism.data._batch import Batch, Observed
 from cellprism.data._rows import Rows
 from cellprism.data._stored_rows import LoadedRows, StoredRows
-from cellprism.data._stored_slots import spread
+from cellprism.data._stored_slots import BLOCK, spread
+
+MOST_CELLS = 8_192
+MOST_BYTES = 2**28
+"""How much of a file is in memory, and shuffled, together, while the next part is read."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,12 @@ class CellDataset(Dataset[Batch]):
             if isinstance(stored, StoredRows)
         }
         return replace(self, rows=self.rows | everything)
+
+    @property
+    def buffer(self) -> int:
+        """Cells of a file that may be in memory together, in whole blocks."""
+        per_cell = sum(rows.bytes_per_row for rows in self.rows.values() if isinstance(rows, StoredRows))
+        return max(1, int(min(MOST_CELLS, MOST_BYTES / max(1, per_cell)) / BLOCK)) * BLOCK
 
     def some_of(self, cells: np.ndarray, n_most: int) -> np.ndarray:
         """At most so many of some cells, evenly spread; neighbours where they are read from a file."""

@@ -42,6 +42,8 @@ class Schedule:
         Handed to :class:`lightning.pytorch.Trainer`.
     callbacks
         Further Lightning callbacks.
+    resident
+        Whether all rows are kept in memory, on the device; ``None`` decides from the free memory.
     """
 
     max_epochs: int
@@ -53,6 +55,7 @@ class Schedule:
     devices: Any = "auto"
     precision: Any = None
     callbacks: tuple[Callback, ...] = ()
+    resident: bool | None = None
 
 
 @dataclass(frozen=True)
