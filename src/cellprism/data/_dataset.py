@@ -86,6 +86,10 @@ class CellDataset(Dataset[Batch]):
             *(part.to(device) for part in (self.batch_codes, self.labels, self.markers)),
         )
 
+    def only(self, modalities: Sequence[str]) -> Self:
+        """Leave out other modalities, so that they are not read; the cells stay."""
+        return replace(self, rows={name: rows for name, rows in self.rows.items() if name in modalities})
+
     @property
     def is_streamed(self) -> bool:
         """Whether any modality lies in a file."""

@@ -67,7 +67,7 @@ class CellLoader:
         # from the most blocks that a process has, so that all serve the same number of minibatches
         n_most = math.ceil(n_blocks / n_processes)
         buffer = max(dataset.buffer, LEAST_BATCHES * batch_size)
-        self.n_buffers = math.ceil(n_most * BLOCK / buffer) if dataset.is_streamed else 1
+        self.n_buffers = max(1, math.ceil(n_most * BLOCK / buffer)) if dataset.is_streamed else 1
         n_in_buffer = min(len(self.cells), math.ceil(n_most / self.n_buffers) * self.block)
         self.n_batches = math.ceil(n_in_buffer / batch_size)
 

@@ -66,7 +66,7 @@ def _slopes(module: "LatentModule", dataset: "CellDataset", cells: np.ndarray, b
     """Slopes (width, values) of decoded measurements on the codes of one block, by the data's standard deviation."""
     measured = dataset.some_of(cells[dataset.is_observed(modality)[cells]], N_CELLS)
     codes, decoded, observed = Moments(), Moments(), Moments()
-    for batch in CellLoader(dataset, measured, batch_size=BATCH_SIZE):
+    for batch in CellLoader(dataset.only([modality]), measured, batch_size=BATCH_SIZE):
         batch = batch.to(module.device)
         rows, own = batch.observed[modality].rows, module.codes(batch.cells)[block].mean.double()
         values = _decoded_from(module, batch, block, modality).double()

@@ -46,7 +46,7 @@ class Training:
                 parts = [_with_any(dataset, cells, stage.modalities) for cells in (training, validation)]
                 fitted = fit_stage(
                     self.module,
-                    dataset,
+                    dataset.only(stage.modalities),
                     stage,
                     training=parts[0],
                     validation=parts[1],

@@ -47,7 +47,7 @@ def _fit_depth(
 
 
 def _depth(model: "LatentModel", dataset: "CellDataset", modality: str, cells: np.ndarray) -> np.ndarray:
-    batches = (b.to(model.module.device) for b in CellLoader(dataset, cells, batch_size=BATCH_SIZE))
+    batches = (b.to(model.module.device) for b in CellLoader(dataset.only([modality]), cells, batch_size=BATCH_SIZE))
     coder = model.module.coders[modality]
     return np.concatenate([coder.depth(batch.observed[modality].rows).cpu().numpy() for batch in batches])
 
