@@ -103,11 +103,13 @@ class CellDataset(Dataset[Batch]):
 
     def loaded(self, cells: np.ndarray) -> Self:
         """Read what is stored of some cells, which alone can be taken then."""
-        rows = dict(self.rows)
-        for modality, stored in self.rows.items():
-            if isinstance(stored, StoredRows):
-                row = self.row_of_cell[modality][torch.as_tensor(cells)]
-                rows[modality] = stored.load(row[row >= 0])
+        rows = {}
+        for modality, held in self.rows.items():
+            row = self.row_of_cell[modality][torch.as_tensor(cells)]
+            if not isinstance(held, StoredRows):
+                rows[modality] = held
+            elif (row >= 0).any():  # else there is nothing to read, nor to take
+                rows[modality] = held.load(row[row >= 0])
         return replace(self, rows=rows)
 
     def in_memory(self) -> Self:
