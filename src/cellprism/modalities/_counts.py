@@ -22,6 +22,8 @@ def check_counts(matrix: Matrix, path: str, kind: str) -> None:
             f"{path} has negative values (min {values.min():.3g}); {kind} needs raw counts. "
             "Pass layer=... or use Features for continuous data."
         )
+    if values.dtype.kind != "f":
+        return
     fractional = values != np.rint(values)
     if fractional.any():
         raise ValueError(
