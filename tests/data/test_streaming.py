@@ -14,9 +14,13 @@ from scipy import sparse
 from tests.contracts.simulated import as_adata, cell_names, simulate
 
 import cellprism
-from cellprism.data import Batch, CellDataset, CellLoader, StoredRows, _dataset, is_stored
-from cellprism.data._stored_slots import StoredSlots, runs, spread
+from cellprism.data import Batch, CellDataset, CellLoader, StoredRows, _dataset, _stored_slots, is_stored
+from cellprism.data._annbatch import AnnbatchTable
+from cellprism.data._stored_slots import SparseTable, StoredSlots, runs, spread
 from cellprism.modalities import Counts, Features, Images, infer_modality
+
+# what mudata asks anndata when it writes zarr
+pytestmark = pytest.mark.filterwarnings("ignore:This setting will be removed in 0.14:DeprecationWarning:mudata")
 
 N_CELLS, BUFFER = 400, 128
 PRESENT = {
@@ -208,6 +212,19 @@ def test_dask_arrays_are_computed_a_buffer_at_a_time(reads, read):
     found = dataset.take(torch.tensor([7, 390])).observed["protein"].rows.dense()
     np.testing.assert_array_equal(found.numpy(), values[[7, 390]])
     assert len(reads[-1]) == 2
+
+
+def test_annbatch_reads_the_rows_that_are_read_without_it(tmp_path, monkeypatch):
+    pytest.importorskip("annbatch")
+    mdata = simulate(N_CELLS)
+    backed = cellprism.read_backed(written(mdata, tmp_path, "zarr"))
+    rows = np.array([0, 1, 2, 70, 398, 399])
+    for is_readable, kind in ((True, AnnbatchTable), (False, SparseTable)):
+        monkeypatch.setattr(_stored_slots, "is_readable", lambda table, answer=is_readable: answer)
+        slots = StoredSlots(backed["rna"], ("X",), "mdata['rna']")
+        assert isinstance(slots._slots["X"], kind)
+        for asked in (rows, rows[:1], np.arange(N_CELLS)):
+            np.testing.assert_array_equal(slots.take(asked).X.toarray(), mdata["rna"].X[asked].toarray())
 
 
 # ---- what is wrong with the data

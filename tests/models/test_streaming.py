@@ -18,6 +18,9 @@ from cellprism.data import _dataset
 from cellprism.data._stored_slots import StoredSlots
 from cellprism.modalities import Counts, Features, Images
 
+# what mudata asks anndata when it writes zarr
+pytestmark = pytest.mark.filterwarnings("ignore:This setting will be removed in 0.14:DeprecationWarning:mudata")
+
 N_CELLS = 400
 PRESENT = {"rna": range(300), "protein": range(150, 400)}
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}

@@ -12,6 +12,8 @@ from anndata import AnnData
 from anndata.abc import CSCDataset, CSRDataset
 from scipy import sparse
 
+from cellprism.data._annbatch import AnnbatchTable, is_readable
+
 BLOCK = 64
 """Neighbouring rows that are read from a file together."""
 
@@ -156,7 +158,9 @@ def _readable(value: Any, path: str, accessor: str) -> Any:
             f"{slot} lies in the file by columns (CSC), so that no cell can be read alone; expected rows (CSR). Write "
             "the file anew with scipy.sparse.csr_matrix(...) there, or read it into memory."
         )
-    return SparseTable(value.group, value.shape) if isinstance(value, CSRDataset) else value
+    if not isinstance(value, CSRDataset):
+        return value
+    return AnnbatchTable(value) if is_readable(value) else SparseTable(value.group, value.shape)
 
 
 def some_in_memory(adata: AnnData, wanted: Sequence[str] | None, accessor: str) -> AnnData:
