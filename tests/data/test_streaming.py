@@ -214,6 +214,28 @@ def test_dask_arrays_are_computed_a_buffer_at_a_time(reads, read):
     assert len(reads[-1]) == 2
 
 
+@pytest.mark.parametrize("opened", ["by cellprism", "by mudata"])
+def test_views_of_a_file_are_streamed(opened, reads, read, tmp_path):
+    mdata = simulate(N_CELLS, present=PRESENT["mosaic"], shuffle=True)
+    path = written(mdata, tmp_path, "h5mu")
+    backed = cellprism.read_backed(path) if opened == "by cellprism" else mudata.read_h5mu(path, backed="r")
+    chosen = np.random.default_rng(0).permutation(N_CELLS)[:200]
+    shown = backed[mdata.obs_names[chosen]]
+    dataset, expected = read(shown), read(mdata[mdata.obs_names[chosen]])
+    assert dataset.is_streamed
+    reads.clear()
+    cells = torch.tensor([150, 3, 99])
+    assert_same_rows(dataset.take(cells), expected.take(cells))
+    assert max(map(len, reads)) <= 3
+
+
+def test_views_of_some_features_are_streamed(read, tmp_path):
+    mdata = simulate(N_CELLS)
+    backed = cellprism.read_backed(written(mdata, tmp_path, "h5mu"))["rna"][:, ["rna_7", "rna_2"]]
+    rows = read(MuData({"rna": backed})).take(torch.arange(N_CELLS)).observed["rna"].rows.dense()
+    np.testing.assert_array_equal(rows.numpy(), mdata["rna"][:, ["rna_7", "rna_2"]].X.toarray())
+
+
 def test_annbatch_reads_the_rows_that_are_read_without_it(tmp_path, monkeypatch):
     pytest.importorskip("annbatch")
     mdata = simulate(N_CELLS)

@@ -118,16 +118,23 @@ class StoredSlots:
     """
 
     def __init__(self, adata: AnnData, wanted: Sequence[str] | None, accessor: str) -> None:
-        slots = _slots(adata)
+        whole, self._rows, self._columns = _shown(adata)
+        slots = _slots(whole)
         if wanted is not None and all(path in slots for path in wanted):
             slots = {path: slots[path] for path in wanted}
         self._slots = {path: _readable(value, path, accessor) for path, value in slots.items()}
-        self._var, self._uns, self._names = adata.var, dict(adata.uns), adata.obs_names
+        self._var, self._uns, self._names = whole.var, dict(whole.uns), whole.obs_names
         self.n_rows = adata.n_obs
         self.is_stored = any(is_stored(value) for value in slots.values())
 
     def take(self, rows: np.ndarray) -> AnnData:
         """Read the rows at ascending positions into an AnnData in memory that has only these slots."""
+        if self._rows is None:
+            return self._read(rows)
+        positions, order = np.unique(self._rows[rows], return_inverse=True)
+        return self._read(positions)[order, self._columns].copy()
+
+    def _read(self, rows: np.ndarray) -> AnnData:
         parts: dict[str, dict[str, Any]] = {"X": {}, "layers": {}, "obsm": {}, "obs": {}}
         for path, values in self._slots.items():
             place, _, key = path.partition("/")
@@ -140,6 +147,14 @@ class StoredSlots:
             layers=parts["layers"],
             obsm=parts["obsm"],
         )
+
+
+def _shown(adata: AnnData) -> tuple[AnnData, np.ndarray | None, np.ndarray | None]:
+    """What a view shows, by rows and columns: asked for a slot, it would read all that it shows from a file."""
+    if not adata.is_view:
+        return adata, None, None
+    whole = adata._adata_ref
+    return whole, np.arange(whole.n_obs)[adata._oidx], np.arange(whole.n_vars)[adata._vidx]
 
 
 def _slots(adata: AnnData) -> dict[str, Any]:
