@@ -131,11 +131,13 @@ def test_cells_that_are_not_shuffled_keep_their_order(read, tmp_path):
 
 @pytest.mark.parametrize(("n_cells", "batch_size"), [(3, 2), (1, 128), (130, 1), (0, 4)])
 @pytest.mark.usefixtures("small_buffers")
-def test_no_minibatch_is_empty(n_cells, batch_size, read, tmp_path):
+def test_no_minibatch_is_empty_and_their_number_is_known(n_cells, batch_size, read, tmp_path):
     loader = CellLoader(streamed(tmp_path, read), np.arange(n_cells), batch_size=batch_size, shuffle=True)
     sizes = [batch.n_cells for batch in loader]
     assert sum(sizes) == n_cells
     assert all(0 < size <= batch_size for size in sizes)
+    if batch_size > 1:
+        assert len(loader) == len(sizes)
 
 
 @pytest.mark.usefixtures("small_buffers")

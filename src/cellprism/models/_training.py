@@ -13,7 +13,7 @@ from cellprism import _keys
 from cellprism.data import CellDataset
 from cellprism.models._registration import logger
 from cellprism.models._training_cells import remember
-from cellprism.training import Optimisation, Schedule, Stage, fit_stage, in_memory, on_device
+from cellprism.training import Optimisation, Schedule, Stage, fit_stage, keep_in_memory, keep_on_device
 
 if TYPE_CHECKING:
     from cellprism.models._base import LatentModel
@@ -32,13 +32,13 @@ class Training:
         schedule: Schedule,
         optimisation: Optimisation,
     ) -> None:
-        dataset = in_memory(self._require_dataset(), schedule.resident)
+        dataset = keep_in_memory(self._require_dataset(), schedule.resident)
         training, validation = _split(len(dataset), train_indices, validation_indices, validation_size, self.seed_)
         if not self.is_trained_:
             with seeded(self.seed_):
                 self._fit_statistics(dataset, training)
                 self._prepare(dataset, looked_at(dataset, training))
-        dataset = on_device(dataset, schedule)
+        dataset = keep_on_device(dataset, schedule)
         self.train_indices_, self.validation_indices_ = training, validation
         first_epoch, interrupted = _epochs_in(self.history_), False
         with seeded(self.seed_ + first_epoch):

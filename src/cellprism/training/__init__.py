@@ -3,7 +3,7 @@
 from cellprism.training._codes import fit_codes
 from cellprism.training._fit import Fitted, Schedule, fit_stage
 from cellprism.training._plan import TrainingPlan, objectives_of
-from cellprism.training._resident import in_memory, on_device
+from cellprism.training._resident import keep_in_memory, keep_on_device
 from cellprism.training._stage import Optimisation, Stage
 
 __all__ = [
@@ -14,7 +14,7 @@ __all__ = [
     "TrainingPlan",
     "fit_codes",
     "fit_stage",
-    "in_memory",
+    "keep_in_memory",
+    "keep_on_device",
     "objectives_of",
-    "on_device",
 ]

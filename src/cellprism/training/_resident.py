@@ -16,7 +16,7 @@ SHARE_OF_HOST = 1 / 3
 SHARE_OF_DEVICE = 1 / 2
 
 
-def in_memory(dataset: CellDataset, asked: bool | None) -> CellDataset:
+def keep_in_memory(dataset: CellDataset, asked: bool | None) -> CellDataset:
     """Read all rows that lie in a file, if that is asked for or, by default, if a third of free memory holds them.
 
     Parameters
@@ -37,7 +37,7 @@ def in_memory(dataset: CellDataset, asked: bool | None) -> CellDataset:
     return dataset.in_memory() if fits else dataset
 
 
-def on_device(dataset: CellDataset, schedule: Schedule) -> CellDataset:
+def keep_on_device(dataset: CellDataset, schedule: Schedule) -> CellDataset:
     """Put the rows on a GPU so that minibatches are gathered there, if asked or if half of its free memory holds them.
 
     Rows that lie in a file stay there; so do those in memory where several devices train, each on cells of its own.
