@@ -182,6 +182,16 @@ def test_other_modalities_are_not_read(reads, read, tmp_path):
     assert len(reads) == 1
 
 
+def test_only_slots_that_the_modality_needs_are_read(tmp_path):
+    mdata = simulate(N_CELLS)
+    mdata["rna"].layers["counts"] = mdata["rna"].X.copy()
+    backed = cellprism.read_backed(written(mdata, tmp_path, "h5mu"))
+    part = StoredSlots(backed["rna"], Counts(layer="counts").slots, "mdata['rna']").take(np.array([3, 4]))
+    assert part.X is None
+    assert [name for name in part.layers if name is not None] == ["counts"]
+    assert not len(part.obs.columns)
+
+
 @pytest.mark.parametrize("build", [sparse.csr_matrix, np.asarray], ids=["sparse", "dense"])
 def test_layers_are_read_from_the_file(build, store, read, tmp_path):
     mdata = simulate(N_CELLS)
