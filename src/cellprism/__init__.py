@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from cellprism import datasets, latents, modalities, objectives, pl, pp, tl
+    from cellprism.data import read_backed
     from cellprism.models import Apollo, CrossModalVAE
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "objectives",
     "pl",
     "pp",
+    "read_backed",
     "tl",
 ]
 
@@ -29,6 +31,8 @@ def __getattr__(name: str):
     """Import models and namespaces when they are first asked for: scvi-tools and torch take seconds to load."""
     if name in _MODELS:
         return getattr(import_module("cellprism.models"), name)
+    if name == "read_backed":
+        return import_module("cellprism.data").read_backed
     if name in __all__:
         return import_module(f"cellprism.{name}")
     raise AttributeError(f"module 'cellprism' has no attribute {name!r}")

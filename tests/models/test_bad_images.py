@@ -1,6 +1,5 @@
 """Each bad image gives an error that says what was found, what was expected, what to do, and where."""
 
-import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -212,11 +211,14 @@ def test_a_table_of_measured_channels_that_lacks_one():
     assert_refused(ValueError, message, mdata, measured="measured")
 
 
-def test_arrays_that_are_not_in_memory(tmp_path):
-    with h5py.File(tmp_path / "images.h5", "w") as file:
-        mdata = holding(file.create_dataset("images", data=spots(factors(N_CELLS))))
-        message = rf"{PATH} is a Dataset; expected a numpy array. Load it first: adata.obsm\['image'\] = np.asarray"
-        assert_refused(TypeError, message, mdata)
+def test_what_is_no_array():
+    mdata = simulate_images(N_CELLS)
+    flat = np.asarray(mdata["image"].obsm["image"]).reshape(N_CELLS, -1)
+    mdata["image"].obsm["image"] = pd.DataFrame(
+        flat, index=mdata["image"].obs_names, columns=map(str, range(flat.shape[1]))
+    )
+    message = rf"{PATH} is a DataFrame; expected a numpy array. Load it first: adata.obsm\['image'\] = np.asarray"
+    assert_refused(TypeError, message, mdata)
 
 
 def test_images_too_small_for_the_networks():

@@ -12,7 +12,12 @@ from torch.utils.data import Dataset
 
 from cellprism.data._batch import Batch, Observed
 from cellprism.data._rows import Rows
-from cellprism.data._stored_rows import StoredRows
+from cellprism.data._stored_rows import LoadedRows, StoredRows
+from cellprism.data._stored_slots import BLOCK, spread
+
+MOST_CELLS = 8_192
+MOST_BYTES = 2**28
+"""How much of a file is in memory, and shuffled, together, while the next part is read."""
 
 
 @dataclass(frozen=True)
@@ -22,14 +27,14 @@ class CellDataset(Dataset[Batch]):
     Parameters
     ----------
     rows
-        Observed rows per modality.
+        Observed rows per modality, in memory or in a file.
     row_of_cell
         Per modality, the row that belongs to each cell; -1 where the cell was not measured.
     batch_codes, labels, markers
         As in :class:`~cellprism.data.Batch`, for all cells.
     """
 
-    rows: dict[str, Rows]
+    rows: dict[str, Rows | StoredRows | LoadedRows]
     row_of_cell: dict[str, Int[Tensor, " cells"]]
     batch_codes: Int[Tensor, " cells"]
     labels: Int[Tensor, " cells"]
@@ -81,6 +86,10 @@ class CellDataset(Dataset[Batch]):
             *(part.to(device) for part in (self.batch_codes, self.labels, self.markers)),
         )
 
+    def only(self, modalities: Sequence[str]) -> Self:
+        """Leave out other modalities, so that they are not read; the cells stay."""
+        return replace(self, rows={name: rows for name, rows in self.rows.items() if name in modalities})
+
     @property
     def is_streamed(self) -> bool:
         """Whether any modality lies in a file."""
@@ -94,12 +103,32 @@ class CellDataset(Dataset[Batch]):
 
     def loaded(self, cells: np.ndarray) -> Self:
         """Read what is stored of some cells, which alone can be taken then."""
-        rows, places = dict(self.rows), dict(self.row_of_cell)
-        for modality, stored in self.rows.items():
-            if isinstance(stored, StoredRows):
-                row = places[modality][torch.as_tensor(cells)].unique()
-                row = row[row >= 0]
-                place = torch.full((len(stored) + 1,), -1)  # the last is for cells without the modality
-                place[row] = torch.arange(len(row))
-                rows[modality], places[modality] = stored.load(row), place[places[modality]]
-        return replace(self, rows=rows, row_of_cell=places)
+        rows = {}
+        for modality, held in self.rows.items():
+            row = self.row_of_cell[modality][torch.as_tensor(cells)]
+            if not isinstance(held, StoredRows):
+                rows[modality] = held
+            elif (row >= 0).any():  # else there is nothing to read, nor to take
+                rows[modality] = held.load(row[row >= 0])
+        return replace(self, rows=rows)
+
+    def in_memory(self) -> Self:
+        """Read everything that is stored."""
+        everything = {
+            modality: stored.take(torch.arange(len(stored)))
+            for modality, stored in self.rows.items()
+            if isinstance(stored, StoredRows)
+        }
+        return replace(self, rows=self.rows | everything)
+
+    @property
+    def buffer(self) -> int:
+        """Cells of a file that may be in memory together, in whole blocks."""
+        per_cell = sum(rows.bytes_per_row for rows in self.rows.values() if isinstance(rows, StoredRows))
+        return max(1, int(min(MOST_CELLS, MOST_BYTES / max(1, per_cell)) / BLOCK)) * BLOCK
+
+    def some_of(self, cells: np.ndarray, n_most: int) -> np.ndarray:
+        """At most so many of some cells, evenly spread; neighbours where they are read from a file."""
+        if self.is_streamed:
+            return cells[spread(len(cells), n_most)]
+        return cells[np.linspace(0, len(cells) - 1, min(len(cells), n_most)).astype(int)]

@@ -12,10 +12,16 @@ from torch import Tensor
 
 from cellprism.data._read import check_unique, closest, obs_columns, read_obs
 from cellprism.data._rows import Rows
+from cellprism.data._stored_rows import StoredRows
+from cellprism.data._stored_slots import StoredSlots
 
 
 class Reader(Protocol):
     """What a modality must offer to be read from an AnnData."""
+
+    @property
+    def slots(self) -> tuple[str, ...] | None:
+        """Slots that are read; ``None`` if that may be any."""
 
     def check_layout(self, adata: AnnData, accessor: str, shape: tuple[int, ...] | None = None) -> None:
         """Refuse data that lie otherwise than expected, or in another shape than a model knows."""
@@ -28,6 +34,9 @@ class Reader(Protocol):
 
     def read(self, adata: AnnData, accessor: str, order: np.ndarray | None) -> Rows:
         """Check and copy the measurements, features in the order given."""
+
+    def check_together(self, rows: Rows, accessor: str) -> None:
+        """Refuse rows of many cells that are as they should be, each alone, but not all together."""
 
 
 class _Field(BaseAnnDataField):
@@ -111,10 +120,15 @@ class ModalityField(_Field):
             )
         return columns
 
-    def rows(self, state: dict[str, Any], mdata: MuData) -> Rows:
-        """Read the rows."""
-        order = self.order(state, mdata)
-        return self.reader.read(mdata.mod[self.modality], f"mdata[{self.modality!r}]", order)
+    def rows(self, state: dict[str, Any], mdata: MuData) -> Rows | StoredRows:
+        """Read the rows; those of a file are only looked at, and read when they are needed."""
+        order, accessor, reader = self.order(state, mdata), f"mdata[{self.modality!r}]", self.reader
+        slots = StoredSlots(mdata.mod[self.modality], reader.slots, accessor)
+        if slots.is_stored:
+            return StoredRows.looked_at(lambda rows: reader.read(slots.take(rows), accessor, order), slots.n_rows)
+        rows = reader.read(mdata.mod[self.modality], accessor, order)
+        reader.check_together(rows, accessor)
+        return rows
 
 
 class CategoryField(_Field):

@@ -10,19 +10,18 @@ import torch
 
 from cellprism.data._batch import Batch
 from cellprism.data._dataset import CellDataset
+from cellprism.data._stored_slots import BLOCK
 
-BLOCK = 64
-"""Neighbouring cells that are read from a file together."""
-
-BUFFER = 8192
-"""Cells of a file that are in memory, and shuffled, together."""
+LEAST_BATCHES = 4
+"""Minibatches that a buffer holds at least."""
 
 
 class CellLoader:
     """Serve cells in minibatches, each modality in the proportion in which it was measured.
 
     Rows in memory are shuffled freely. Those of a file are read in blocks of neighbouring cells: blocks are drawn at
-    random until a buffer is full, whose cells are shuffled and served while the next buffer is read.
+    random until a buffer (8,192 cells, or fewer where they take more than 256 MB) is full, whose cells are shuffled
+    and served while the next buffer is read.
 
     With several processes each has cells of its own, the same ones in every epoch, and all serve the same number of
     minibatches: a cell is served once an epoch, by one process.
@@ -67,8 +66,10 @@ class CellLoader:
         self._random = np.random.default_rng([seed, process])
         # from the most blocks that a process has, so that all serve the same number of minibatches
         n_most = math.ceil(n_blocks / n_processes)
-        self.n_buffers = math.ceil(n_most * BLOCK / BUFFER) if dataset.is_streamed else 1
-        self.n_batches = math.ceil(math.ceil(n_most / self.n_buffers) * self.block / batch_size)
+        buffer = max(dataset.buffer, LEAST_BATCHES * batch_size)
+        self.n_buffers = max(1, math.ceil(n_most * BLOCK / buffer)) if dataset.is_streamed else 1
+        n_in_buffer = min(len(self.cells), math.ceil(n_most / self.n_buffers) * self.block)
+        self.n_batches = math.ceil(n_in_buffer / batch_size)
 
     def __len__(self) -> int:
         return self.n_buffers * self.n_batches
@@ -84,13 +85,15 @@ class CellLoader:
             yield batch
 
     def _batches(self) -> Iterator[Batch]:
-        if not len(self):
+        if not len(self.cells):
             return
         blocks = self._random.permutation(self.blocks) if self.shuffle else self.blocks
         buffers = [self._cells_of(part) for part in np.array_split(blocks, self.n_buffers)]
         for cells, loaded in zip(buffers, _ahead(self.dataset, buffers), strict=True):
             order = self._random.permutation(cells) if self.shuffle else cells
             for batch in np.array_split(order, self.n_batches):
+                if not len(batch):
+                    continue  # minibatches of single cells, of which the last buffer may have fewer
                 yield loaded.take(torch.from_numpy(batch))
 
     def _cells_of(self, blocks: np.ndarray) -> np.ndarray:

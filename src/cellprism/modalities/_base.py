@@ -175,6 +175,14 @@ class Modality(Record, ABC):
             raise ValueError(f"identity is {name!r}, which this modality does not know. {found}")
         return names.index(name)
 
+    @property
+    def slots(self) -> tuple[str, ...] | None:
+        """Slots that :meth:`read` takes rows from, such as ``"X"`` or ``"obsm/image"``.
+
+        Of data in a file only these are read. ``None``, by default, stands for all.
+        """
+        return None
+
     @abstractmethod
     def feature_names(self, adata: AnnData) -> list[str]:
         """Names of the features, in the order in which rows hold them."""
@@ -185,7 +193,14 @@ class Modality(Record, ABC):
 
     @abstractmethod
     def read(self, adata: AnnData, accessor: str, order: np.ndarray | None) -> Rows:
-        """Check and copy the measurements, features in the order given."""
+        """Check and copy the measurements, features in the order given.
+
+        Of data in a file, ``adata`` holds some cells at a time: what each cell must be is checked here, what cells
+        must be together in :meth:`check_together`.
+        """
+
+    def check_together(self, rows: Rows, accessor: str) -> None:
+        """Refuse rows of many cells of which nothing can be learnt; none by default."""
 
     @abstractmethod
     def coder(

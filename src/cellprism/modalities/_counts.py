@@ -8,27 +8,33 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cellprism.data import Matrix, Rows, map_stored, scale_rows, stored_values
+from cellprism.data import DenseRows, Matrix, Rows, SparseRows, map_stored, scale_rows, slot_path, stored_values
 from cellprism.modalities._base import Architecture
 from cellprism.modalities._tabular import Tabular, TabularCoder, depth_of_rows
 from cellprism.nn import Likelihood, NegativeBinomial, Poisson, Shares, ZeroInflatedNegativeBinomial
 
 
 def check_counts(matrix: Matrix, path: str, kind: str) -> None:
-    """Refuse negative, fractional and all-zero matrices."""
+    """Refuse negative and fractional values."""
     values = stored_values(matrix)
     if values.size and values.min() < 0:
         raise ValueError(
             f"{path} has negative values (min {values.min():.3g}); {kind} needs raw counts. "
             "Pass layer=... or use Features for continuous data."
         )
+    if values.dtype.kind != "f":
+        return
     fractional = values != np.rint(values)
     if fractional.any():
         raise ValueError(
             f"{path} has values that are not integers (such as {values[fractional].flat[0]:.4g}); {kind} needs raw "
             "counts. Pass layer=... or use Features for continuous data."
         )
-    if not values.any():
+
+
+def check_any(rows: SparseRows | DenseRows, path: str) -> None:
+    """Refuse cells that are all without counts."""
+    if not rows.values.any():
         raise ValueError(f"{path} holds no counts: every value is 0. Drop this modality or pass layer=...")
 
 
@@ -69,6 +75,10 @@ class Counts(Tabular):
     def check(self, matrix: Matrix, path: str) -> None:
         """Refuse what is not counts."""
         check_counts(matrix, path, "Counts")
+
+    def check_together(self, rows: Rows, accessor: str) -> None:
+        """Refuse cells that are all without counts."""
+        check_any(rows, slot_path(accessor, self.layer))
 
     def coder(
         self, shape: tuple[int, ...], widths: dict[str, int], n_batches: int, architecture: Architecture

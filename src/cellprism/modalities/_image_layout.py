@@ -7,21 +7,21 @@ import pandas as pd
 from anndata import AnnData
 
 from cellprism import _keys
-from cellprism.data import closest
+from cellprism.data import closest, is_stored
 
 MAX_CHANNELS = 30
 SIDES = (16, 256)
 
 
-def image_array(adata: AnnData, key: str, accessor: str) -> np.ndarray:
-    """Give ``.obsm[key]`` as it lies, after a look at its type and its axes.
+def image_array(adata: AnnData, key: str, accessor: str) -> Any:
+    """Give ``.obsm[key]`` as it lies, in memory or in a file, after a look at its type and its axes.
 
     Raises
     ------
     KeyError
         If there is no such slot.
     TypeError
-        If it is not a numpy array.
+        If it is neither a numpy array nor one in a file.
     ValueError
         If its axes are not cells, channels, height, width, or its size is out of bounds.
     """
@@ -32,7 +32,7 @@ def image_array(adata: AnnData, key: str, accessor: str) -> np.ndarray:
             "(cells, channels, height, width), not in .X."
         )
     images = adata.obsm[key]
-    if not isinstance(images, np.ndarray):
+    if not isinstance(images, np.ndarray) and not is_stored(images):
         raise TypeError(
             f"{path} is a {type(images).__name__}; expected a numpy array. "
             f"Load it first: adata.obsm[{key!r}] = np.asarray(adata.obsm[{key!r}])."
@@ -43,7 +43,7 @@ def image_array(adata: AnnData, key: str, accessor: str) -> np.ndarray:
     return images
 
 
-def _check_axes(images: np.ndarray, path: str) -> None:
+def _check_axes(images: Any, path: str) -> None:
     shape = images.shape
     lacking = {2: "channels, height and width are", 3: "the channel is" if _is_flat(shape) else "an axis is"}
     fix = {2: "Reshape it.", 3: "For images of one channel, add the axis: array[:, None]."}

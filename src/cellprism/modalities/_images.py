@@ -8,7 +8,7 @@ import pandas as pd
 from anndata import AnnData
 
 from cellprism import _keys
-from cellprism.data import ImageRows
+from cellprism.data import ImageRows, some_in_memory
 from cellprism.modalities._augmentation import Augmentation
 from cellprism.modalities._base import Architecture, Modality
 from cellprism.modalities._image_coder import ImageCoder
@@ -119,15 +119,17 @@ class Images(Modality):
                 raise ValueError(f"Images has {name}={getattr(self, name)}; expected at least 0.")
 
     def completed(self, adata: AnnData, accessor: str) -> "Images":
-        """Name the channels and the identities that the data have, and look at how the images lie."""
-        images = image_array(adata, self.key, accessor)
+        """Name the channels and the identities that the data have, and look at the images, or some of a file's."""
+        some = some_in_memory(adata, self.slots, accessor)
+        images = image_array(some, self.key, accessor)
         names = channel_names(adata, self.key, images.shape[1], accessor)
         channels = (self.channels,) if isinstance(self.channels, str) else tuple(self.channels or names)
         path = f"{accessor}.obsm[{self.key!r}]"
         positions = channel_positions(channels, names, path)
-        measured = self._read_measured(adata, names, positions, accessor)
+        measured = self._read_measured(some, names, positions, accessor)
         low, high = check_pixels(images, positions, measured, path, is_unit=self.scale == "dtype")
-        check_variation(low, high, channels, path)
+        if some.n_obs == adata.n_obs:
+            check_variation(low, high, channels, path)
         identities = self.identities
         if self.identity is not None and identities is None:
             identities = tuple(sorted(identity_column(adata, self.identity, accessor).unique()))
@@ -156,6 +158,13 @@ class Images(Modality):
         self, adata: AnnData, names: list[str], positions: list[int], accessor: str
     ) -> np.ndarray | None:
         return None if self.measured is None else read_measured(adata, self.measured, names, positions, accessor)
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """Images, and what goes with them."""
+        arrays = (self.key, self.mask, self.measured)
+        found = tuple(f"obsm/{key}" for key in arrays if key is not None)
+        return found if self.identity is None else (*found, f"obs/{self.identity}")
 
     def feature_names(self, adata: AnnData) -> list[str]:
         """Give the names of the channels that are used."""

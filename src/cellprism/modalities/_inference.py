@@ -7,18 +7,19 @@ from anndata import AnnData
 from scipy import sparse
 
 from cellprism import _keys
-from cellprism.data import Matrix, read_matrix, stored_values
+from cellprism.data import Matrix, read_matrix, some_in_memory, stored_values
 from cellprism.modalities._base import Modality
 from cellprism.modalities._counts import Counts
 from cellprism.modalities._features import Features
 from cellprism.modalities._images import Images
 from cellprism.modalities._peaks import Peaks
 
+_TABLES = ("X", "layers/counts")
 _PEAK_NAME = re.compile(r"^\w+[:_-]\d+[-_:]\d+$")
 
 
 def infer_modality(adata: AnnData, accessor: str) -> tuple[Modality, str]:
-    """Infer the kind of a modality from its values and names.
+    """Infer the kind of a modality from its values and names; of data in a file, from some of the cells.
 
     Returns
     -------
@@ -32,6 +33,7 @@ def infer_modality(adata: AnnData, accessor: str) -> tuple[Modality, str]:
     key = _image_key(adata)
     if key is not None:
         return Images(key), f".obsm[{key!r}] has four axes"
+    adata = some_in_memory(adata, _TABLES[: 1 + ("counts" in adata.layers)], accessor)
     matrix = read_matrix(adata, None, accessor)
     if _is_counts(matrix):
         return _infer_counts(adata, matrix)

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cellprism.data import Matrix, Rows, map_stored, scale_columns, scale_rows
+from cellprism.data import Matrix, Rows, map_stored, scale_columns, scale_rows, slot_path
 from cellprism.modalities._base import Architecture
-from cellprism.modalities._counts import check_counts
+from cellprism.modalities._counts import check_any, check_counts
 from cellprism.modalities._tabular import Tabular, TabularCoder, depth_of_rows
 from cellprism.nn import Detection, Likelihood, Poisson, Shares
 
@@ -52,6 +52,10 @@ class Peaks(Tabular):
     def check(self, matrix: Matrix, path: str) -> None:
         """Refuse what is not counts."""
         check_counts(matrix, path, "Peaks")
+
+    def check_together(self, rows: Rows, accessor: str) -> None:
+        """Refuse cells that are all without counts."""
+        check_any(rows, slot_path(accessor, self.layer))
 
     def coder(
         self, shape: tuple[int, ...], widths: dict[str, int], n_batches: int, architecture: Architecture

@@ -23,6 +23,11 @@ class Tabular(Modality):
 
     layer: str | None
 
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The matrix."""
+        return ("X" if self.layer is None else f"layers/{self.layer}",)
+
     def feature_names(self, adata: AnnData) -> list[str]:
         """Give the names of the variables."""
         return adata.var_names.astype(str).tolist()

@@ -241,6 +241,7 @@ class Apollo(Codes, LatentModel):
         weight_decay: float = 1e-2,
         enable_progress_bar: bool = True,
         callbacks: Sequence[Callback] = (),
+        resident: bool | None = None,
     ) -> None:
         """Fit codes and decoders, then encoders; Ctrl-C ends the stage at hand, and training in the last ones.
 
@@ -283,6 +284,10 @@ class Apollo(Codes, LatentModel):
             Show a progress bar for each stage.
         callbacks
             Further Lightning callbacks.
+        resident
+            Keep all rows in memory and, on a GPU, in its memory. ``False`` reads those of a file (see
+            :func:`cellprism.read_backed`) while training, and copies each minibatch to the GPU. By default rows are
+            kept where a third of the free memory, or half of that of the GPU, holds them.
 
         Raises
         ------
@@ -307,6 +312,7 @@ class Apollo(Codes, LatentModel):
             precision=precision,
             compile=compile,
             callbacks=tuple(callbacks),
+            resident=resident,
         )
         self._train(
             self._stages(for_encoders, fine_tune),

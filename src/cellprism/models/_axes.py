@@ -42,11 +42,6 @@ def principal_axes(module: "LatentModule", dataset: "CellDataset", training: np.
     return {block.name: _axes(module, dataset, training, block.name) for block in module.layout.blocks}
 
 
-def _some(cells: np.ndarray) -> np.ndarray:
-    """Cells to look at, evenly spaced."""
-    return cells[np.linspace(0, len(cells) - 1, min(len(cells), N_CELLS)).astype(int)]
-
-
 def _axes(module: "LatentModule", dataset: "CellDataset", cells: np.ndarray, block: str) -> np.ndarray:
     width = module.layout[block].width
     effect = np.zeros((width, width))
@@ -57,7 +52,8 @@ def _axes(module: "LatentModule", dataset: "CellDataset", cells: np.ndarray, blo
     scale = np.sqrt(values.clip(min=0))
     metric = vectors * scale.clip(min=LEAST_SCALE * max(scale.max(), 1e-6))
     seen = np.logical_or.reduce([dataset.is_observed(name)[cells] for name in module.layout[block].modalities])
-    codes = module.codes(torch.as_tensor(_some(cells[seen]), device=module.device))[block].mean.cpu().numpy() @ metric
+    chosen = dataset.some_of(cells[seen], N_CELLS)
+    codes = module.codes(torch.as_tensor(chosen, device=module.device))[block].mean.cpu().numpy() @ metric
     centred = codes - codes.mean(0)
     turned = np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
     # the side that most codes lean away from is positive, so that seeds agree
@@ -68,9 +64,9 @@ def _axes(module: "LatentModule", dataset: "CellDataset", cells: np.ndarray, blo
 
 def _slopes(module: "LatentModule", dataset: "CellDataset", cells: np.ndarray, block: str, modality: str) -> np.ndarray:
     """Slopes (width, values) of decoded measurements on the codes of one block, by the data's standard deviation."""
-    measured = _some(cells[dataset.is_observed(modality)[cells]])
+    measured = dataset.some_of(cells[dataset.is_observed(modality)[cells]], N_CELLS)
     codes, decoded, observed = Moments(), Moments(), Moments()
-    for batch in CellLoader(dataset, measured, batch_size=BATCH_SIZE):
+    for batch in CellLoader(dataset.only([modality]), measured, batch_size=BATCH_SIZE):
         batch = batch.to(module.device)
         rows, own = batch.observed[modality].rows, module.codes(batch.cells)[block].mean.double()
         values = _decoded_from(module, batch, block, modality).double()

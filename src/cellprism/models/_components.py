@@ -44,7 +44,7 @@ def components(module: "LatentModule", dataset: "CellDataset", training: np.ndar
 
     n_features = next(profiles(cells[:1])).shape[1]
     n_rows = min(len(cells), max(CHUNK, MOST_VALUES // n_features))
-    table = np.concatenate(list(profiles(cells[np.linspace(0, len(cells) - 1, n_rows).astype(int)])))
+    table = np.concatenate(list(profiles(dataset.some_of(cells, n_rows))))
     centre, loadings = table.mean(0), standing_out(table)
     scores = np.full((len(dataset), loadings.shape[1]), np.nan)
     measured = dataset.cells_with(modality)

@@ -251,6 +251,7 @@ class CrossModalVAE(LatentModel):
         weight_decay: float = 1e-2,
         enable_progress_bar: bool = True,
         callbacks: Sequence[Callback] = (),
+        resident: bool | None = None,
     ) -> None:
         """Train; a run that is cut short keeps the weights with the best held-out loss, a whole one its last.
 
@@ -291,6 +292,10 @@ class CrossModalVAE(LatentModel):
             Show a progress bar with the losses.
         callbacks
             Further Lightning callbacks.
+        resident
+            Keep all rows in memory and, on a GPU, in its memory. ``False`` reads those of a file (see
+            :func:`cellprism.read_backed`) while training, and copies each minibatch to the GPU. By default rows are
+            kept where a third of the free memory, or half of that of the GPU, holds them.
 
         Raises
         ------
@@ -313,6 +318,7 @@ class CrossModalVAE(LatentModel):
             precision=precision,
             compile=compile,
             callbacks=tuple(callbacks),
+            resident=resident,
         )
         self._train(
             self._stages(pretrain, freeze, pretrain_epochs),

@@ -71,13 +71,12 @@ class Prediction:
         width = self.layout[block].width
         mean = np.full((len(query.cells), width), np.nan, dtype=np.float32)
         std = mean.copy()
-        for where, batch in query.batches(self.module.device):
-            telling = batch.only(sources)
-            if not telling.observed:
+        for where, batch in query.batches(self.module.device, sources):
+            if not batch.observed:
                 continue
-            posterior = inferred(self.module, telling, refine_steps)[block]
+            posterior = inferred(self.module, batch, refine_steps)[block]
             known = np.zeros(batch.n_cells, dtype=bool)
-            for observed in telling.observed.values():
+            for observed in batch.observed.values():
                 known[observed.cells.cpu().numpy()] = True
             mean[where][known] = posterior.mean.cpu().numpy()[known]
             std[where][known] = posterior.log_scale.exp().cpu().numpy()[known]
@@ -174,9 +173,10 @@ class Prediction:
         modality = self.registration.modalities[decoding.target]
         slots = (modality.predicted_slot, modality.own_slot(_keys.STANDARD_DEVIATION))
         results: list[Values | None] = [None, None]
+        read = (*decoding.sources, *((decoding.target,) if modality.identity_names() else ()))
         with torch.random.fork_rng():
             torch.manual_seed(self.seed_)
-            for where, batch in query.batches(self.module.device):
+            for where, batch in query.batches(self.module.device, read):
                 parts = decoding(self.module, batch, query.cells[where] if is_own_data else None)
                 for position, part in enumerate(parts):
                     if part is None:

@@ -1,6 +1,6 @@
 """Cells that a verb is asked about, and how their latents are turned into measurements."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -42,10 +42,10 @@ class Query:
     cells: np.ndarray
     batch_size: int
 
-    def batches(self, device: torch.device) -> Iterator[tuple[slice, Batch]]:
-        """Give minibatches, and which of the cells asked about they are."""
+    def batches(self, device: torch.device, modalities: Sequence[str]) -> Iterator[tuple[slice, Batch]]:
+        """Give minibatches of some modalities, and which of the cells asked about they are."""
         start = 0
-        for batch in CellLoader(self.dataset, self.cells, batch_size=self.batch_size):
+        for batch in CellLoader(self.dataset.only(modalities), self.cells, batch_size=self.batch_size):
             yield slice(start, start + batch.n_cells), batch.to(device)
             start += batch.n_cells
 

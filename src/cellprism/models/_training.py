@@ -13,7 +13,7 @@ from cellprism import _keys
 from cellprism.data import CellDataset
 from cellprism.models._registration import logger
 from cellprism.models._training_cells import remember
-from cellprism.training import Optimisation, Schedule, Stage, fit_stage
+from cellprism.training import Optimisation, Schedule, Stage, fit_stage, keep_in_memory, keep_on_device
 
 if TYPE_CHECKING:
     from cellprism.models._base import LatentModel
@@ -32,12 +32,13 @@ class Training:
         schedule: Schedule,
         optimisation: Optimisation,
     ) -> None:
-        dataset = self._require_dataset()
+        dataset = keep_in_memory(self._require_dataset(), schedule.resident)
         training, validation = _split(len(dataset), train_indices, validation_indices, validation_size, self.seed_)
         if not self.is_trained_:
             with seeded(self.seed_):
                 self._fit_statistics(dataset, training)
-                self._prepare(dataset, training)
+                self._prepare(dataset, looked_at(dataset, training))
+        dataset = keep_on_device(dataset, schedule)
         self.train_indices_, self.validation_indices_ = training, validation
         first_epoch, interrupted = _epochs_in(self.history_), False
         with seeded(self.seed_ + first_epoch):
@@ -45,7 +46,7 @@ class Training:
                 parts = [_with_any(dataset, cells, stage.modalities) for cells in (training, validation)]
                 fitted = fit_stage(
                     self.module,
-                    dataset,
+                    dataset.only(stage.modalities),
                     stage,
                     training=parts[0],
                     validation=parts[1],
@@ -72,14 +73,15 @@ class Training:
 
     def _finish(self: "LatentModel", dataset: CellDataset, training: np.ndarray) -> None:
         self.is_trained_ = True
-        remember(self, dataset, training)
+        remember(self, dataset, looked_at(dataset, training))
 
     def _fit_statistics(self: "LatentModel", dataset: CellDataset, training: np.ndarray) -> None:
-        self.measured_batches_ = {}
-        for name in self.registration.modalities:
-            rows = dataset.rows_of(name, training)
+        self.measured_batches_, chosen = {}, looked_at(dataset, training)
+        for name, modality in self.registration.modalities.items():
+            rows = dataset.rows_of(name, chosen)
             if not len(rows):
                 raise ValueError(f"None of the {len(training)} training cells was measured in {name!r}. Choose others.")
+            modality.check_together(rows, f"mdata[{name!r}]")
             self.module.coders[name].fit_statistics(rows)
             cells = training[dataset.is_observed(name)[training]]
             self.measured_batches_[name] = sorted(set(dataset.batch_codes[cells].tolist()))
@@ -89,6 +91,14 @@ class Training:
         self.history_ = before | {
             name: pd.concat([before[name], frame]) if name in before else frame for name, frame in history.items()
         }
+
+
+def looked_at(dataset: CellDataset, training: np.ndarray) -> np.ndarray:
+    """Training cells that statistics are taken from: all of them or, in a file, two buffers of each modality's."""
+    if not dataset.is_streamed:
+        return training
+    measured = [training[dataset.is_observed(name)[training]] for name in dataset.rows]
+    return np.unique(np.concatenate([dataset.some_of(cells, 2 * dataset.buffer) for cells in measured]))
 
 
 def at_least_one(**numbers: int | None) -> None:

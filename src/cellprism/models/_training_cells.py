@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from sklearn.linear_model import Ridge
 
+from cellprism.data import CellLoader
 from cellprism.models._query import Query
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ def _fit_depth(
 
     Another modality tells of the same cell where it was measured, else of a cell with the same label.
     """
-    depth = model.module.coders[modality].depth(dataset.rows_of(modality, cells).to(model.module.device))
-    log_depth = np.log(depth.cpu().numpy())
+    log_depth = np.log(_depth(model, dataset, modality, cells))
     inputs, outputs = [], []
     for source in model.registration.modalities:
         partner = cells if source == modality else _partners(dataset, cells, training, source, model.seed_)
@@ -44,6 +44,12 @@ def _fit_depth(
     low, high = np.quantile(log_depth, (0.01, 0.99))
     slopes = torch.from_numpy(np.asarray(fitted.coef_, dtype=np.float32))
     model.module.expected_depths[modality].set(float(fitted.intercept_), slopes, float(low), float(high))
+
+
+def _depth(model: "LatentModel", dataset: "CellDataset", modality: str, cells: np.ndarray) -> np.ndarray:
+    batches = (b.to(model.module.device) for b in CellLoader(dataset.only([modality]), cells, batch_size=BATCH_SIZE))
+    coder = model.module.coders[modality]
+    return np.concatenate([coder.depth(batch.observed[modality].rows).cpu().numpy() for batch in batches])
 
 
 def _depth_inputs(

@@ -46,6 +46,8 @@ class Schedule:
         Compile the networks.
     callbacks
         Further Lightning callbacks.
+    resident
+        Whether all rows are kept in memory, on the device; ``None`` decides from the free memory.
     """
 
     max_epochs: int
@@ -58,6 +60,7 @@ class Schedule:
     precision: Any = None
     compile: bool = False
     callbacks: tuple[Callback, ...] = ()
+    resident: bool | None = None
 
 
 @dataclass(frozen=True)
