@@ -70,6 +70,11 @@ class CellLoader:
         self.n_buffers = math.ceil(n_most * BLOCK / BUFFER) if dataset.is_streamed else 1
         self.n_batches = math.ceil(math.ceil(n_most / self.n_buffers) * self.block / batch_size)
 
+    @property
+    def served(self) -> np.ndarray:
+        """Rows of the data set that this process serves, in order."""
+        return self._cells_of(self.blocks)
+
     def __len__(self) -> int:
         return self.n_buffers * self.n_batches
 
