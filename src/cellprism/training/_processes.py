@@ -40,8 +40,8 @@ def choose_strategy(devices: Any, strategy: str | Strategy, num_nodes: int) -> s
             f"strategy is {strategy!r}; expected 'auto', {', '.join(map(repr, STARTS))} or a Lightning strategy of "
             "data-parallel training."
         )
-    # a batch need not use every network, nor does a critic's step; buffers do not change while a stage runs
-    return DDPStrategy(start_method=STARTS[strategy], find_unused_parameters=True, broadcast_buffers=False)
+    # a batch need not use every network, nor does a critic's step
+    return DDPStrategy(start_method=STARTS[strategy], find_unused_parameters=True)
 
 
 def is_shared(trainer: Trainer) -> bool:

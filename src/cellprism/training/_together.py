@@ -29,7 +29,9 @@ class Together(Callback):
         if module.codes is not None:
             self.all_codes = module.codes
             module.codes = self.all_codes.part(torch.from_numpy(trainer.datamodule.own_cells()))
-        apart = [name for name in pl_module.state_dict() if ".codes." in name and not name.endswith(".raw_scale")]
+        # codes are of one process alone, and buffers do not change while a stage runs
+        apart = [name for name, _ in pl_module.named_parameters() if ".codes.tables." in name]
+        apart += [name for name, _ in pl_module.named_buffers()]
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(pl_module, apart)
 
     def on_fit_end(self, trainer: Trainer, pl_module: TrainingPlan) -> None:  # type: ignore[override]
