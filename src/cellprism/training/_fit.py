@@ -221,7 +221,6 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning")
             warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
-            warnings.filterwarnings("ignore", message=".*find_unused_parameters=True was specified.*")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

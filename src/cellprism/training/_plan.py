@@ -89,6 +89,7 @@ class TrainingPlan(LightningModule):
         # Moves nothing. Its gradient, averaged over processes with those of weights, tells all of them of one that
         # met what is not finite (NaN) or was interrupted (above 0).
         self.link = nn.Parameter(torch.zeros(()))
+        self.idle = nn.Parameter(torch.zeros(()))  # torch looks for unused weights, and warns where there are none
         self.terms = [
             Term(name, objective, network)
             for name, objective, network in zip(
