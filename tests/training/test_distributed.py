@@ -26,8 +26,10 @@ Outcome = dict[str, Any]
 def in_two(folder: Path, strategy: str, *names: str) -> dict[str, list[Outcome]]:
     """Run in two processes; give what each of them has in the end."""
     command = [sys.executable, "-W", "ignore", "-m", "tests.training.two_processes", str(folder), strategy, *names]
-    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
-    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    environment = os.environ | {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=200, check=False
+    )
     assert done.returncode == 0, done.stderr[-4000:]
     return {name: [torch.load(path) for path in sorted(folder.glob(f"{name}.*.pt"))] for name in names}
 

@@ -63,6 +63,13 @@ class Served(Callback):
         self.cells["held out"][-1] += batch.cells.tolist()
 
 
+class UseThreads(Callback):
+    """Let all of torch's threads work."""
+
+    def on_train_start(self, trainer, pl_module) -> None:
+        torch.ones(1000, 1000) @ torch.ones(1000, 1000)
+
+
 class PressCtrlC(Callback):
     """Press Ctrl-C in the last process alone."""
 
@@ -86,7 +93,8 @@ def steps(**how: Any) -> LatentModel:
     CrossModalVAE.setup_mudata(mdata, {name: Features(likelihood="squared_error") for name in mdata.mod})
     objectives = [Reconstruction(), Critic()]
     model = CrossModalVAE(mdata, objectives=objectives, dropout_rate=0.0, input_dropout_rate=0.0, **SMALL)
-    without_noise(lambda: model.train(max_epochs=3, batch_size=_share(how, 32), validation_size=0, **how))
+    how |= {"batch_size": _share(how, 32), "validation_size": 0, "callbacks": [UseThreads()]}
+    without_noise(lambda: model.train(max_epochs=3, **how))
     return model
 
 
@@ -163,7 +171,7 @@ def outcome(run: Callable[..., LatentModel], **how: Any) -> dict[str, Any]:
 
 if __name__ == "__main__":
     folder, strategy, *names = sys.argv[1:]
-    torch.ones(2000, 2000) @ torch.ones(2000, 2000)  # starts torch's threads, which a fork does not take along
+    torch.ones(1000, 1000) @ torch.ones(1000, 1000)  # starts threads, which a fork does not take along
     for each in names:
         left = outcome(globals()[each], devices=2, strategy=strategy)
         torch.save(left, Path(folder) / f"{each}.{rank_zero_only.rank}.pt")
