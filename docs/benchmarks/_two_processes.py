@@ -94,7 +94,8 @@ def measure(kind: str = "CrossModalVAE", batch_size: int = 256, n_epochs: int = 
     Returns
     -------
     Medians over epochs: wall seconds, CPU seconds of all processes, and efficiency, the wall seconds of one process
-    over twice those of two (1 were perfect), with the same of CPU seconds, which other work on the machine changes less.
+    over twice those of two (1 were perfect), with the same of CPU seconds, which other work on the machine changes
+    less.
     """
     epochs: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
     for _ in range(n_rounds):
@@ -116,7 +117,17 @@ def measure(kind: str = "CrossModalVAE", batch_size: int = 256, n_epochs: int = 
 
 
 def _in_script(kind: str, n_processes: int, batch_size: int, n_epochs: int) -> list[dict[str, list[float]]]:
-    command = [sys.executable, "-W", "ignore", __file__, "train", kind, str(n_processes), str(batch_size), str(n_epochs)]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        __file__,
+        "train",
+        kind,
+        str(n_processes),
+        str(batch_size),
+        str(n_epochs),
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"wall"')]

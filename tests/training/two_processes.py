@@ -98,6 +98,15 @@ def steps(**how: Any) -> LatentModel:
     return model
 
 
+def steps_of_codes(**how: Any) -> LatentModel:
+    """The same of codes, decoders and encoders."""
+    mdata = simulate(32, kinds={"rna": "features", "protein": "features"})
+    Apollo.setup_mudata(mdata, {name: Features(likelihood="squared_error") for name in mdata.mod})
+    model = Apollo(mdata, dropout_rate=0.0, input_dropout_rate=0.0, **SMALL)
+    without_noise(lambda: model.train(5, encoder_epochs=2, batch_size=_share(how, 32), validation_size=0, **how))
+    return model
+
+
 def unpaired(**how: Any) -> LatentModel:
     model = CrossModalVAE(simulate(400, present=UNPAIRED), objectives=WITHOUT_PAIRS, **SMALL)
     model.train(max_epochs=20, batch_size=_share(how, 64), **how)

@@ -109,7 +109,9 @@ class SomeFreeLatents(FreeLatents):
         self.tables = NamedModules({name: _table(*code.shape, code) for name, code in codes.items()})
         self.register_buffer("is_fitted", whole.is_fitted[cells])
         self.register_buffer("is_used", whole.is_used.clone())
-        self.register_buffer("row_of_cell", torch.full((len(whole),), -1).index_copy(0, cells, torch.arange(len(cells))))
+        self.register_buffer(
+            "row_of_cell", torch.full((len(whole),), -1).index_copy(0, cells, torch.arange(len(cells)))
+        )
 
     def forward(self, cells: Int[Tensor, " cells"]) -> dict[str, Posterior]:
         """Give what is believed about some cells, by block."""

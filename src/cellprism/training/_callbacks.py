@@ -83,7 +83,9 @@ class Progress(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: TrainingPlan) -> None:  # type: ignore[override]
         """Show the bar."""
-        self.bar = tqdm(total=self.n_epochs, desc=self.name, unit="epoch", dynamic_ncols=True, disable=trainer.global_rank > 0)
+        self.bar = tqdm(
+            total=self.n_epochs, desc=self.name, unit="epoch", dynamic_ncols=True, disable=trainer.global_rank > 0
+        )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: TrainingPlan) -> None:  # type: ignore[override]
         """Move the bar."""

@@ -245,9 +245,7 @@ class TrainingPlan(LightningModule):
         """Add nothing to a loss, but a gradient in every process, also where a batch has none, so that none waits."""
         return loss + float(self.is_interrupted) * self.link if self._is_shared else loss
 
-    def _step(
-        self, optimiser: torch.optim.Optimizer, loss: Float[Tensor, ""], parameters: list[nn.Parameter]
-    ) -> bool:
+    def _step(self, optimiser: torch.optim.Optimizer, loss: Float[Tensor, ""], parameters: list[nn.Parameter]) -> bool:
         """Step, unless a gradient is not finite, here or in another process; give whether all were."""
         if not loss.requires_grad:
             return True

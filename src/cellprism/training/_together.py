@@ -24,7 +24,7 @@ class Together(Callback):
         if type(current_process()).__name__ == "ForkProcess":
             torch.set_num_threads(1)  # threads do not survive a fork, and OpenMP would wait for them for ever
         torch.manual_seed(int(torch.randint(2**62, ())) + trainer.global_rank)
-        module = pl_module.module
+        module = pl_module.module.cpu()  # to a device once it is known what is held there
         module.load_state_dict(trainer.strategy.broadcast(module.state_dict()))
         if module.codes is not None:
             self.all_codes = module.codes
