@@ -133,7 +133,7 @@ def test_processes_draw_noise_of_their_own(runs):
 @pytest.mark.slow
 def test_what_is_not_finite_in_one_process_ends_both_with_its_name(runs):
     for process in runs["breaks"]:
-        assert "objective 'breaking' of 'rna' is nan at epoch 1" in process["error"]
+        assert "objective 'breaking' of 'cell' is nan at epoch 1" in process["error"]
         assert list(process["history"]["train_loss_epoch"]) == [0]
         assert process["seconds"] < 30
 
@@ -159,7 +159,7 @@ def test_a_notebook_gets_weights_codes_and_curves_back_from_the_processes_it_for
 @pytest.mark.slow
 def test_a_notebook_gets_the_error_and_the_last_good_weights(forked):
     (parent,) = forked["breaks"]
-    assert "objective 'breaking' of 'rna' is nan at epoch 1" in parent["error"]
+    assert "objective 'breaking' of 'cell' is nan at epoch 1" in parent["error"]
     assert list(parent["history"]["train_loss_epoch"]) == [0]
     assert all(torch.isfinite(value).all() for key, value in parent["weights"].items() if "log_range" not in key)
 
