@@ -251,7 +251,7 @@ def measure_scale(n_cells: str, keep: str) -> dict[str, float]:
 
 
 def measure_quality(tool: str, folder: str) -> dict[str, float]:
-    """Default training on three quarters of the cells, and how well the others are reconstructed from both modalities."""
+    """Default training on three quarters of the cells, and how well the others are reconstructed."""
     mdata = mudata.read_h5mu(Path(folder) / "snareseq_cortex.h5mu")
     mdata["rna"].X, mdata["atac"].X = (sparse.csr_matrix(mdata[m].X, dtype=np.float32) for m in ("rna", "atac"))
     mdata["atac"].X.data[:] = 1

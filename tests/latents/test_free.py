@@ -158,3 +158,16 @@ def test_setting_writes_the_codes_of_some_cells_and_blocks_alone():
     assert codes[[4, 1]].tolist() == [[40, 41], [10, 11]]
     assert codes[[0, 2, 3, 5], 0].tolist() == [1, 3, 4, 6]
     assert code_of(latents, "shared")[:, 0].tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_part_holds_the_codes_of_some_cells_by_their_numbers_among_all():
+    latents = numbered()
+    part = latents.part(torch.tensor([4, 1]))
+    assert part.tables["shared"].weight.tolist() == [[5.0] * 3, [2.0] * 3]
+    assert part(torch.tensor([1, 4]))["atac"].mean.tolist() == [[2.0] * 2, [5.0] * 2]
+    part.set(torch.tensor([4]), {"shared": torch.full((1, 3), 9.0)})
+    assert part(torch.tensor([4]))["shared"].mean.tolist() == [[9.0] * 3]
+    assert code_of(latents, "shared")[4].tolist() == [5.0] * 3
+    assert part.raw_scale is latents.raw_scale
+    with pytest.raises(IndexError):
+        part(torch.tensor([0]))

@@ -71,6 +71,11 @@ class CellLoader:
         n_in_buffer = min(len(self.cells), math.ceil(n_most / self.n_buffers) * self.block)
         self.n_batches = math.ceil(n_in_buffer / batch_size)
 
+    @property
+    def served(self) -> np.ndarray:
+        """Rows of the data set that this process serves, in order."""
+        return self._cells_of(self.blocks)
+
     def __len__(self) -> int:
         return self.n_buffers * self.n_batches
 

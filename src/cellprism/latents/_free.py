@@ -86,6 +86,41 @@ class FreeLatents(nn.Module):
             self.tables.list[self.tables.names.index(name)] = _table(len(rows), self.widths[name], codes)
         self.is_fitted = self.is_fitted[taken] & known
 
+    def part(self, cells: Int[Tensor, " cells"]) -> "SomeFreeLatents":
+        """Copy the codes of some cells alone, which keep their numbers; the scales are the same parameter."""
+        return SomeFreeLatents(self, cells)
+
+
+class SomeFreeLatents(FreeLatents):
+    """Codes of some of many cells, known by their numbers among all.
+
+    Parameters
+    ----------
+    whole
+        The codes of all cells.
+    cells
+        Whose codes to hold.
+    """
+
+    def __init__(self, whole: FreeLatents, cells: Int[Tensor, " cells"]) -> None:
+        nn.Module.__init__(self)
+        self.widths, self.noise, self.raw_scale, self.cells = whole.widths, whole.noise, whole.raw_scale, cells
+        codes = {name: table.weight.detach()[cells] for name, table in whole.tables.items()}
+        self.tables = NamedModules({name: _table(*code.shape, code) for name, code in codes.items()})
+        self.register_buffer("is_fitted", whole.is_fitted[cells])
+        self.register_buffer("is_used", whole.is_used.clone())
+        self.register_buffer(
+            "row_of_cell", torch.full((len(whole),), -1).index_copy(0, cells, torch.arange(len(cells)))
+        )
+
+    def forward(self, cells: Int[Tensor, " cells"]) -> dict[str, Posterior]:
+        """Give what is believed about some cells, by block."""
+        return super().forward(self.row_of_cell[cells])
+
+    def set(self, cells: Int[Tensor, " cells"], codes: dict[str, Float[Tensor, "cells width"]]) -> None:
+        """Write the codes of some cells."""
+        super().set(self.row_of_cell[cells], codes)
+
 
 def _table(n_cells: int, width: int, codes: Float[Tensor, "cells width"] | None = None) -> nn.Embedding:
     return nn.Embedding(

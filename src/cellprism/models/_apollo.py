@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from anndata import AnnData
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.strategies import Strategy
 from mudata import MuData
 
 from cellprism.latents import FreeLatents, LatentLayout
@@ -229,6 +230,8 @@ class Apollo(Codes, LatentModel):
         batch_size: int = 128,
         accelerator: str = "auto",
         devices: Any = "auto",
+        strategy: str | Strategy = "auto",
+        num_nodes: int = 1,
         precision: Any = None,
         compile: bool = False,
         early_stopping: bool = True,
@@ -258,10 +261,20 @@ class Apollo(Codes, LatentModel):
         fine_tune
             Train encoders further by what the decoders make of what they infer.
         batch_size
-            Cells a minibatch; 256 to 512 in the paper.
-        accelerator, devices, precision
+            Cells a minibatch, in each process; 256 to 512 in the paper.
+        accelerator, precision
             As in :class:`lightning.pytorch.Trainer`; a GPU is used where there is one. ``"bf16-mixed"`` computes
             networks in half precision, and sums, norms and critics in single precision.
+        devices
+            One by default, also where there are more. With several (a number, a list, -1 for all) each has a process
+            and cells of its own, and gradients are averaged: a step is one of ``batch_size`` x devices x nodes cells.
+        strategy
+            How processes start. By default those of a script run it too (``"ddp"``), from ``train`` to its end, and
+            those of a notebook are forked (``"ddp_notebook"``); also ``"ddp_fork"``, ``"ddp_spawn"``, or a Lightning
+            strategy. A script's process is the first where
+            ``lightning.pytorch.utilities.rank_zero_only.rank == 0``.
+        num_nodes
+            Machines, each of which runs the script, by ``torchrun`` or SLURM.
         compile
             Compile the networks with :func:`torch.compile`, which takes a minute or more before the first step.
         early_stopping
@@ -309,6 +322,8 @@ class Apollo(Codes, LatentModel):
             show_progress=enable_progress_bar,
             accelerator=accelerator,
             devices=devices,
+            strategy=strategy,
+            num_nodes=num_nodes,
             precision=precision,
             compile=compile,
             callbacks=tuple(callbacks),

@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 from anndata import AnnData
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.strategies import Strategy
 from mudata import MuData
 
 from cellprism import _keys
@@ -237,6 +238,8 @@ class CrossModalVAE(LatentModel):
         batch_size: int = 128,
         accelerator: str = "auto",
         devices: Any = "auto",
+        strategy: str | Strategy = "auto",
+        num_nodes: int = 1,
         precision: Any = None,
         compile: bool = False,
         early_stopping: bool = True,
@@ -261,10 +264,20 @@ class CrossModalVAE(LatentModel):
             Epochs at most, over which the learning rate falls to zero; by default 20, or more for few cells, so
             that there are about 250 steps, or 500 where there are images or some cells lack a modality.
         batch_size
-            Cells a minibatch.
-        accelerator, devices, precision
+            Cells a minibatch, in each process.
+        accelerator, precision
             As in :class:`lightning.pytorch.Trainer`; a GPU is used where there is one. ``"bf16-mixed"`` computes
             networks in half precision, and sums, norms and critics in single precision.
+        devices
+            One by default, also where there are more. With several (a number, a list, -1 for all) each has a process
+            and cells of its own, and gradients are averaged: a step is one of ``batch_size`` x devices x nodes cells.
+        strategy
+            How processes start. By default those of a script run it too (``"ddp"``), from ``train`` to its end, and
+            those of a notebook are forked (``"ddp_notebook"``); also ``"ddp_fork"``, ``"ddp_spawn"``, or a Lightning
+            strategy. A script's process is the first where
+            ``lightning.pytorch.utilities.rank_zero_only.rank == 0``.
+        num_nodes
+            Machines, each of which runs the script, by ``torchrun`` or SLURM.
         compile
             Compile the networks with :func:`torch.compile`, which takes a minute or more before the first step.
         early_stopping
@@ -315,6 +328,8 @@ class CrossModalVAE(LatentModel):
             show_progress=enable_progress_bar,
             accelerator=accelerator,
             devices=devices,
+            strategy=strategy,
+            num_nodes=num_nodes,
             precision=precision,
             compile=compile,
             callbacks=tuple(callbacks),

@@ -8,14 +8,16 @@ from lightning.pytorch import Callback, Trainer
 from tqdm import tqdm
 
 from cellprism.training._plan import TrainingPlan
+from cellprism.training._processes import gathered
 
 
 class CloseCurves(Callback):
     """Add a point to every curve when an epoch ends; comes first, since the others read the curves."""
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: TrainingPlan) -> None:  # type: ignore[override]
-        """Close the epoch."""
-        pl_module.curves.close_epoch(trainer.current_epoch)
+        """Close the epoch, unless it broke off."""
+        if pl_module.error is None:
+            pl_module.curves.close_epoch(trainer.current_epoch, lambda own: gathered(trainer, own))
 
 
 class KeepBest(Callback):
@@ -39,7 +41,7 @@ class KeepBest(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: TrainingPlan) -> None:  # type: ignore[override]
         """Compare this epoch with the best one."""
-        loss = pl_module.curves.last("validation_loss")
+        loss = pl_module.curves.at("validation_loss", trainer.current_epoch)
         if math.isnan(loss):
             return
         self.n_scored += 1
@@ -48,6 +50,14 @@ class KeepBest(Callback):
             self.best_weights = {k: v.detach().clone() for k, v in pl_module.module.state_dict().items()}
         elif self.patience is not None and trainer.current_epoch - self.best_epoch >= self.patience:
             trainer.should_stop = True
+
+    def on_fit_end(self, trainer: Trainer, pl_module: TrainingPlan) -> None:  # type: ignore[override]
+        """Go back to the best weights of a run that was cut short."""
+        self.restore(pl_module, trainer.max_epochs)
+
+    def on_exception(self, trainer: Trainer, pl_module: TrainingPlan, exception: BaseException) -> None:  # type: ignore[override]
+        """Go back to the best weights."""
+        self.restore(pl_module, trainer.max_epochs)
 
     def restore(self, plan: TrainingPlan, n_epochs: int) -> None:
         """Put the best weights back, unless all ``n_epochs`` epochs were run or none was scored."""
@@ -73,7 +83,9 @@ class Progress(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: TrainingPlan) -> None:  # type: ignore[override]
         """Show the bar."""
-        self.bar = tqdm(total=self.n_epochs, desc=self.name, unit="epoch", dynamic_ncols=True)
+        self.bar = tqdm(
+            total=self.n_epochs, desc=self.name, unit="epoch", dynamic_ncols=True, disable=trainer.global_rank > 0
+        )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: TrainingPlan) -> None:  # type: ignore[override]
         """Move the bar."""

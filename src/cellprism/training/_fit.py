@@ -13,15 +13,19 @@ import lightning.pytorch as pl
 import numpy as np
 import pandas as pd
 from lightning.pytorch.callbacks import Callback
-from torch import nn
+from lightning.pytorch.strategies import Strategy
+from torch import distributed, nn
 
-from cellprism.data import CellDataset, CellLoader
+from cellprism.data import CellDataset
 from cellprism.module import LatentModule
 from cellprism.training._callbacks import CloseCurves, KeepBest, Progress
+from cellprism.training._cells import Cells
 from cellprism.training._compiled import compiled
 from cellprism.training._meter import Meter
 from cellprism.training._plan import TrainingPlan
+from cellprism.training._processes import choose_strategy
 from cellprism.training._stage import Optimisation, Stage
+from cellprism.training._together import Together
 
 
 @dataclass(frozen=True)
@@ -33,15 +37,21 @@ class Schedule:
     max_epochs
         Epochs at most.
     batch_size
-        Cells a minibatch.
+        Cells a minibatch, in each process.
     patience
         Epochs without improvement of the held-out loss after which a stage stops; ``None`` never stops.
     seed
         Fixes the order of cells.
     show_progress
         Show a progress bar.
-    accelerator, devices, precision
+    accelerator, precision
         Handed to :class:`lightning.pytorch.Trainer`.
+    devices
+        Likewise, but ``"auto"`` is one device.
+    strategy
+        As for :func:`~cellprism.training._processes.choose_strategy`.
+    num_nodes
+        Machines.
     compile
         Compile the networks.
     callbacks
@@ -57,6 +67,8 @@ class Schedule:
     show_progress: bool = True
     accelerator: str = "auto"
     devices: Any = "auto"
+    strategy: str | Strategy = "auto"
+    num_nodes: int = 1
     precision: Any = None
     compile: bool = False
     callbacks: tuple[Callback, ...] = ()
@@ -121,26 +133,19 @@ def fit_stage(
     frozen = [parameter for parameter in _frozen(module, stage) if parameter.requires_grad]
     for parameter in frozen:
         parameter.requires_grad_(False)
-    keeper = KeepBest(schedule.patience)
-    loaders = [
-        CellLoader(dataset, cells, batch_size=schedule.batch_size, shuffle=shuffle, seed=schedule.seed)
-        for cells, shuffle in ((training, True), (validation, False))
-        if len(cells)
-    ]
-    trainer = _trainer(schedule, stage, keeper)
-    interrupted, error = False, None
+    trainer = _trainer(schedule, stage)
+    cells = Cells(dataset, training, validation, batch_size=schedule.batch_size, seed=schedule.seed)
     try:
         with compiled(module, wanted=schedule.compile):
-            interrupted = _run(trainer, plan, loaders)
-    except FloatingPointError as stopped:
-        error = stopped
+            _run(trainer, plan, cells)
     finally:
-        keeper.restore(plan, schedule.max_epochs)
         for parameter in frozen:
             parameter.requires_grad_(True)
-        module.to(trainer.strategy.root_device)
+        if trainer.world_size == 1 or distributed.is_initialized():  # else forked, which a GPU in use here would forbid
+            module.to(trainer.strategy.root_device)
         module.eval()
-    return Fitted(plan.curves.frames(first_epoch), interrupted, error)
+    error = None if plan.error is None else FloatingPointError(plan.error)
+    return Fitted(plan.curves.frames(first_epoch), plan.is_interrupted, error)
 
 
 def _frozen(module: LatentModule, stage: Stage) -> Iterator[nn.Parameter]:
@@ -153,63 +158,76 @@ def _frozen(module: LatentModule, stage: Stage) -> Iterator[nn.Parameter]:
             yield from coder.decoding_parameters()
 
 
-def _trainer(schedule: Schedule, stage: Stage, keeper: KeepBest) -> pl.Trainer:
-    callbacks = [Meter(), CloseCurves(), keeper, *schedule.callbacks]
+def _trainer(schedule: Schedule, stage: Stage) -> pl.Trainer:
+    callbacks = [Meter(), CloseCurves(), KeepBest(schedule.patience), Together(), *schedule.callbacks]
     if schedule.show_progress:
         callbacks.append(Progress(schedule.max_epochs, stage.name))
-    with _quiet():
+    return trainer_on_devices(
+        schedule,
+        max_epochs=schedule.max_epochs,
+        use_distributed_sampler=False,
+        precision=schedule.precision,
+        callbacks=callbacks,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        num_sanity_val_steps=0,
+        inference_mode=False,
+    )
+
+
+def trainer_on_devices(schedule: Schedule, **settings: Any) -> pl.Trainer:
+    """Let Lightning choose the devices, one unless several are asked for, and how processes start on them."""
+    devices = 1 if schedule.devices == "auto" else schedule.devices
+    with quiet():
         return pl.Trainer(
-            max_epochs=schedule.max_epochs,
             accelerator=schedule.accelerator,
-            devices=schedule.devices,
-            precision=schedule.precision,
-            callbacks=callbacks,
+            devices=devices,
+            strategy=choose_strategy(devices, schedule.strategy, schedule.num_nodes),
+            num_nodes=schedule.num_nodes,
             logger=False,
             enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=False,
-            num_sanity_val_steps=0,
-            inference_mode=False,
+            **settings,
         )
 
 
-def _run(trainer: pl.Trainer, plan: TrainingPlan, loaders: list) -> bool:
-    """Fit; give whether the user interrupted."""
-    with _quiet(), _interrupts(trainer) as interrupted:
+def _run(trainer: pl.Trainer, plan: TrainingPlan, cells: Cells) -> None:
+    """Fit, and note whether the user interrupted."""
+    with quiet(), _interrupts(trainer, plan):
         try:
-            trainer.fit(plan, *loaders)
+            trainer.fit(plan, datamodule=cells)
         except (KeyboardInterrupt, SystemExit) as stop:
             # Lightning turns a KeyboardInterrupt into SystemExit(1)
             if isinstance(stop, SystemExit) and not isinstance(stop.__context__, KeyboardInterrupt):
                 raise
-            interrupted.append(True)
-    return bool(interrupted)
+            if trainer.world_size > 1:
+                raise KeyboardInterrupt from stop  # other processes were left at another step
+            plan.is_interrupted = True
 
 
 @contextmanager
-def _interrupts(trainer: pl.Trainer) -> Iterator[list[bool]]:
+def _interrupts(trainer: pl.Trainer, plan: TrainingPlan) -> Iterator[None]:
     """Let the first Ctrl-C end training after the step at hand; the second one ends it at once."""
-    interrupted: list[bool] = []
     if threading.current_thread() is not threading.main_thread():
-        yield interrupted
+        yield
         return
     previous = signal.getsignal(signal.SIGINT)
 
     def stop(signum: int, frame: Any) -> None:
-        if interrupted:
+        if plan.is_interrupted:
             raise KeyboardInterrupt
-        interrupted.append(True)
-        trainer.should_stop = True
+        plan.is_interrupted = True
+        if trainer.world_size == 1:  # several processes stop at the same step, of which the plan takes care
+            trainer.should_stop = True
 
     signal.signal(signal.SIGINT, stop)
     try:
-        yield interrupted
+        yield
     finally:
         signal.signal(signal.SIGINT, previous)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep Lightning's banners and its advice on loaders from the user."""
     loggers = [logging.getLogger(f"lightning.{name}") for name in ("pytorch", "fabric")]
     loggers += [logging.getLogger("lightning.pytorch.utilities.rank_zero")]

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -13,6 +14,7 @@ from cellprism.module import LatentModule, Outputs
 from cellprism.objectives import Critic, Objective
 from cellprism.training._codes import fit_codes
 from cellprism.training._history import History
+from cellprism.training._processes import gathered, is_shared
 from cellprism.training._stage import Optimisation, Stage
 
 STEPS_OF_HELD_OUT_CODES = 5
@@ -63,6 +65,15 @@ class TrainingPlan(LightningModule):
         How weights move.
     max_epochs
         Epochs that warm-ups are measured in.
+
+    Attributes
+    ----------
+    curves
+        Every term by epoch.
+    error
+        What stopped training: a loss or gradient that was not finite.
+    is_interrupted
+        Whether the user wants training to stop.
     """
 
     def __init__(self, module: LatentModule, stage: Stage, *, optimisation: Optimisation, max_epochs: int) -> None:
@@ -73,6 +84,12 @@ class TrainingPlan(LightningModule):
         self.optimisation = optimisation
         self.max_epochs = max_epochs
         self.curves = History()
+        self.error: str | None = None
+        self.is_interrupted = False
+        # Moves nothing. Its gradient, averaged over processes with those of weights, tells all of them of one that
+        # met what is not finite (NaN) or was interrupted (above 0).
+        self.link = nn.Parameter(torch.zeros(()))
+        self.idle = nn.Parameter(torch.zeros(()))  # torch looks for unused weights, and warns where there are none
         self.terms = [
             Term(name, objective, network)
             for name, objective, network in zip(
@@ -80,6 +97,16 @@ class TrainingPlan(LightningModule):
             )
             if objective in stage.objectives
         ]
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """What Lightning brings back, beside weights, from processes that it forks or spawns."""
+        curves = {name: dict(points) for name, points in self.curves.curves.items()}
+        return {"curves": curves, "error": self.error, "is_interrupted": self.is_interrupted}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Take what another process has found."""
+        self.curves.curves.update(state["curves"])
+        self.error, self.is_interrupted = state["error"], state["is_interrupted"]
 
     @property
     def critics(self) -> list[Term]:
@@ -129,13 +156,17 @@ class TrainingPlan(LightningModule):
         with self._full_precision():
             self._step_critics(outputs)
             loss, report = self.evaluate(outputs, progress)
-        self._refuse_non_finite(report, batch_index)
-        if loss.requires_grad:
-            self._step_model(loss, progress, batch_index)
-        self._record(report, loss, batch, "train")
+        broken = self._broken(report)
+        is_finite = self._step_model(self._linked(loss) * (math.nan if broken else 1.0), progress)
+        if broken or not is_finite:
+            self._stop(broken, batch_index)
+        else:
+            self._record(report, loss, batch, "train")
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Score held-out cells with final weights of all terms, once codes are fitted to them, decoders as they are."""
+        if self.error is not None:
+            return
         batch = batch.only(self.stage.modalities)
         if self.stage.uses_codes:
             self._fit_codes(batch)
@@ -174,58 +205,79 @@ class TrainingPlan(LightningModule):
         for term in self.critics:
             for _ in range(term.objective.n_steps):
                 loss = term.objective.critic_loss(outputs, term.network)
-                if loss.requires_grad:
-                    self._step(self._optimiser("critics"), loss, list(term.network.parameters()))
+                self._step(self._optimiser("critics"), self._linked(loss), list(term.network.parameters()))
 
     def _pace(self, progress: float) -> float:
         """Share of the learning rate: rises over the first twenty steps, then falls to zero along half a cosine."""
         rise = min(1.0, (self.global_step + 1) / 20)
         return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
-    def _step_model(self, loss: Float[Tensor, ""], progress: float, batch_index: int) -> None:
+    def _step_model(self, loss: Float[Tensor, ""], progress: float) -> bool:
+        """Step weights and codes; give whether gradients were finite, without which nothing moves."""
         optimiser, how = self._optimiser("model"), self.optimisation
         for group in optimiser.param_groups:
             group["lr"] = how.learning_rate * group["pace"] * self._pace(progress)
         if self._fits_codes:
-            codes = self._optimiser("codes")
-            codes.zero_grad()
+            self._optimiser("codes").zero_grad()
         parameters = [p for group in optimiser.param_groups for p in group["params"]]
-        norm = self._step(optimiser, loss, parameters)
-        if not torch.isfinite(norm):
-            raise FloatingPointError(self._stopped("the gradient", "infinite or NaN", batch_index))
-        if self._fits_codes:
-            for group in codes.param_groups:
-                group["lr"] = how.code_learning_rate * self._pace(progress)
-            codes.step()
+        is_finite = self._step(optimiser, loss, parameters)
+        if self._fits_codes and is_finite:
+            self._step_codes(progress)
+        if is_finite and self._is_shared and self.link.grad > 0:
+            self.is_interrupted = self.trainer.should_stop = True
+        return is_finite
 
-    def _step(
-        self, optimiser: torch.optim.Optimizer, loss: Float[Tensor, ""], parameters: list[nn.Parameter]
-    ) -> Float[Tensor, ""]:
+    def _step_codes(self, progress: float) -> None:
+        codes = self._optimiser("codes")
+        for group in codes.param_groups:
+            group["lr"] = self.optimisation.code_learning_rate * self._pace(progress)
+            for table in group["params"]:
+                if self._is_shared and table.grad is not None:
+                    # of this process's mean over cells; of the mean over all, as gradients of weights are
+                    table.grad = table.grad / self.trainer.world_size
+        codes.step()
+
+    @property
+    def _is_shared(self) -> bool:
+        return is_shared(self.trainer)
+
+    def _linked(self, loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        """Add nothing to a loss, but a gradient in every process, also where a batch has none, so that none waits."""
+        return loss + float(self.is_interrupted) * self.link if self._is_shared else loss
+
+    def _step(self, optimiser: torch.optim.Optimizer, loss: Float[Tensor, ""], parameters: list[nn.Parameter]) -> bool:
+        """Step, unless a gradient is not finite, here or in another process; give whether all were."""
+        if not loss.requires_grad:
+            return True
         optimiser.zero_grad()
+        self.link.grad = None
         self.manual_backward(loss)
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
-        if norm > self.optimisation.max_gradient_norm:  # most steps spare a pass over all gradients
+        if norm > self.optimisation.max_gradient_norm:  # which spares most steps a pass over all gradients
             nn.utils.clip_grads_with_norm_(parameters, self.optimisation.max_gradient_norm, norm)
-        if torch.isfinite(norm):
+        is_finite = bool(torch.isfinite(norm if self.link.grad is None else norm + self.link.grad))
+        if is_finite:
             optimiser.step()
-        return norm
+        return is_finite
 
-    def _refuse_non_finite(self, report: dict[str, Float[Tensor, ""]], batch_index: int) -> None:
+    def _broken(self, report: dict[str, Float[Tensor, ""]]) -> str | None:
+        """Name the first term that is not finite."""
         if not report or torch.isfinite(torch.stack(list(report.values()))).all():
-            return
+            return None
         name, value = next((n, v) for n, v in report.items() if not torch.isfinite(v))
         term = max((t.name for t in self.terms if name.startswith(f"{t.name}_")), key=len)
-        about = name.removeprefix(f"{term}_")
-        found = str(float(value.detach()))
-        raise FloatingPointError(self._stopped(f"objective {term!r} of {about!r}", found, batch_index))
+        return f"objective {term!r} of {name.removeprefix(f'{term}_')!r} is {float(value.detach())}"
 
-    def _stopped(self, what: str, value: str, batch_index: int) -> str:
-        return (
-            f"Training stopped in stage {self.stage.name!r}: {what} is {value} at epoch {self.current_epoch}, step "
-            f"{batch_index}. The last good weights are kept. Look for extreme values in the data, or lower "
-            "learning_rate."
+    def _stop(self, broken: str | None, batch_index: int) -> None:
+        """End training, in all processes, each of which knows now that there is a reason; one may know it by name."""
+        named = [found for found in gathered(self.trainer, broken) if found]
+        self.error = (
+            f"Training stopped in stage {self.stage.name!r}: {(named or ['the gradient is infinite or NaN'])[0]} at "
+            f"epoch {self.current_epoch}, step {batch_index}. The last good weights are kept. Look for extreme values "
+            "in the data, or lower learning_rate."
         )
+        self.trainer.should_stop = True
 
     def _record(self, report: dict[str, Tensor], loss: Tensor, batch: Batch, part: str) -> None:
         total = "train_loss_epoch" if part == "train" else "validation_loss"

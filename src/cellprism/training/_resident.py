@@ -2,12 +2,11 @@
 
 import logging
 
-import lightning.pytorch as pl
 import psutil
 import torch
 
 from cellprism.data import CellDataset
-from cellprism.training._fit import Schedule, _quiet
+from cellprism.training._fit import Schedule, trainer_on_devices
 
 logger = logging.getLogger("cellprism")
 
@@ -58,8 +57,5 @@ def keep_on_device(dataset: CellDataset, schedule: Schedule) -> CellDataset:
 
 def _only_device(schedule: Schedule) -> torch.device | None:
     """Device that Lightning chooses; ``None`` where it chooses several."""
-    with _quiet():
-        trainer = pl.Trainer(
-            accelerator=schedule.accelerator, devices=schedule.devices, logger=False, enable_checkpointing=False
-        )
-    return trainer.strategy.root_device if trainer.num_devices == 1 else None
+    trainer = trainer_on_devices(schedule)
+    return trainer.strategy.root_device if trainer.world_size == 1 else None
