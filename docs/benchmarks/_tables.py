@@ -10,10 +10,17 @@ import pandas as pd
 
 
 class Tables:
-    """Scores by table, setting, method and seed; each is printed as it arrives."""
+    """Scores by table, setting, method and seed; each is printed as it arrives.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    centre
+        What stands before the range of several seeds: ``"mean"`` or ``"median"``.
+    """
+
+    def __init__(self, centre: str = "mean") -> None:
         self.records: list[dict] = []
+        self.centre = centre
 
     def add(self, table: str, setting: str, method: str, seed: int, scores: dict[str, float]) -> None:
         self.records.append({"table": table, "setting": setting, "method": method, "seed": seed} | scores)
@@ -21,14 +28,14 @@ class Tables:
         print(f"{table} | {setting} | {method} | seed {seed} | {shown}", flush=True)
 
     def markdown(self) -> str:
-        """Mean and range over seeds, one table after the other."""
+        """Mean or median, and range, over seeds, one table after the other."""
         parts = []
         records = pd.DataFrame(self.records)
         for (table, setting), rows in records.groupby(["table", "setting"], sort=False):
             scores = rows.drop(columns=["table", "setting", "seed"]).dropna(axis=1, how="all")
             scores = scores[sorted(scores.columns, key="seconds".__eq__)]
             grouped = scores.groupby("method", sort=False)
-            cells = grouped.agg(mean_and_range).assign(seeds=grouped.size().astype(str))
+            cells = grouped.agg(centre_and_range, centre=self.centre).assign(seeds=grouped.size().astype(str))
             header = f"| {' | '.join(['method', *cells.columns])} |"
             lines = [header, "|" + "---|" * (len(cells.columns) + 1)]
             lines += [
@@ -38,13 +45,13 @@ class Tables:
         return "\n\n".join(parts)
 
 
-def mean_and_range(values: pd.Series) -> str:
+def centre_and_range(values: pd.Series, centre: str) -> str:
     values = values.dropna()
     if values.empty:
         return "-"
     digits = 0 if values.name == "seconds" else 3
-    mean, low, high = (f"{value:.{digits}f}" for value in (values.mean(), values.min(), values.max()))
-    return mean if len(values) == 1 else f"{mean} ({low} to {high})"
+    middle, low, high = (f"{value:.{digits}f}" for value in (values.agg(centre), values.min(), values.max()))
+    return middle if len(values) == 1 else f"{middle} ({low} to {high})"
 
 
 def machine() -> str:
