@@ -1,0 +1,86 @@
+"""Ways to compute a sparse first layer, and rates of this machine: `python docs/benchmarks/_first_layers.py`.
+
+128 rows of 20,000 features, 1,000 of them not zero, onto 141 outputs; milliseconds, medians of 20, one thread.
+"""
+
+import json
+import time
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from cellprism.nn import SparseLinear
+
+N_ROWS, N_FEATURES, N_STORED, N_OUTPUTS = 128, 20_000, 1000, 141
+
+
+def milliseconds(call: Callable[[], object], n_times: int = 20) -> float:
+    call()
+    found = []
+    for _ in range(n_times):
+        start = time.process_time()
+        call()
+        found.append(1000 * (time.process_time() - start))
+    return float(np.median(found))
+
+
+def layers() -> dict[str, float]:
+    """Forward and backward of each way."""
+    random = np.random.default_rng(0)
+    chosen = [np.sort(random.choice(N_FEATURES, N_STORED, replace=False)) for _ in range(N_ROWS)]
+    indices = torch.from_numpy(np.concatenate(chosen))
+    rows = torch.arange(N_ROWS).repeat_interleave(N_STORED)
+    offsets, values = torch.arange(0, N_ROWS * N_STORED + 1, N_STORED), torch.rand(N_ROWS * N_STORED)
+    layer, gradient = SparseLinear(N_FEATURES, N_OUTPUTS), torch.randn(N_ROWS, N_OUTPUTS)
+
+    def with_backward(out: torch.Tensor) -> None:
+        layer.weight.grad = None
+        out.backward(gradient)
+
+    def bag() -> torch.Tensor:
+        return F.embedding_bag(
+            indices, layer.weight, offsets, mode="sum", per_sample_weights=values, include_last_offset=True
+        )
+
+    def matrix() -> torch.Tensor:
+        return torch.sparse_csr_tensor(offsets, indices, values, (N_ROWS, N_FEATURES), check_invariants=False)
+
+    def dense(kind: torch.dtype = torch.float32) -> torch.Tensor:
+        full = torch.zeros(N_ROWS, N_FEATURES, dtype=kind)
+        full[rows, indices] = values.to(kind)
+        return full @ layer.weight.to(kind)
+
+    return {
+        "embedding bag, gradient sorted by feature (ours)": milliseconds(
+            lambda: with_backward(layer.sparse(indices, rows, offsets, values))
+        ),
+        "embedding bag, its own gradient": milliseconds(lambda: with_backward(bag())),
+        "product of a CSR matrix": milliseconds(lambda: with_backward(matrix() @ layer.weight)),
+        "dense": milliseconds(lambda: with_backward(dense())),
+        "dense, bfloat16": milliseconds(lambda: with_backward(dense(torch.bfloat16).float())),
+    }
+
+
+def rates() -> dict[str, float]:
+    """What sets the floor of a step."""
+    square, narrow = torch.randn(2048, 2048), torch.randn(2048, 2048, dtype=torch.bfloat16)
+    weights = torch.nn.Parameter(torch.randn(N_FEATURES, N_OUTPUTS))
+    weights.grad = torch.randn_like(weights)
+    optimiser = torch.optim.AdamW([weights], fused=True)
+    outputs = torch.randn(N_ROWS, N_FEATURES)
+    return {
+        "large product, GFLOP/s": 2 * 2048**3 / milliseconds(lambda: square @ square) / 1e6,
+        "large product in bfloat16, GFLOP/s": 2 * 2048**3 / milliseconds(lambda: narrow @ narrow) / 1e6,
+        "AdamW, ms per million weights": milliseconds(optimiser.step) / weights.numel() * 1e6,
+        "exponential of 128 x 20,000 outputs, ms": milliseconds(outputs.exp),
+        "sum of 128 x 20,000 outputs, ms": milliseconds(lambda: outputs.sum(1)),
+    }
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    print(json.dumps({"layers": layers(), "rates": rates()}, indent=2))
