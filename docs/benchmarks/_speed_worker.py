@@ -111,7 +111,7 @@ def fit_ours(model: CrossModalVAE, n_epochs: int, **settings) -> None:
 def multivi(mdata: mudata.MuData, **settings):
     from scvi.model import MULTIVI
 
-    MULTIVI.setup_mudata(mdata, modalities={"rna_layer": "rna", "atac_layer": "atac"})
+    MULTIVI.setup_mudata(mdata, modalities=MODALITIES_OF_MULTIVI)
     return MULTIVI(mdata, n_genes=mdata["rna"].n_vars, n_regions=mdata["atac"].n_vars, **settings)
 
 
@@ -127,6 +127,7 @@ def fit_multivi(model, n_epochs: int) -> None:
     )
 
 
+MODALITIES_OF_MULTIVI = {"rna_layer": "rna", "atac_layer": "atac"}
 SAME_SIZE = {"n_hidden": N_HIDDEN, "n_latent": 32, "n_layers_encoder": 1, "n_layers_decoder": 1}
 
 TOOLS: dict[str, tuple[Callable, Callable]] = {
@@ -252,7 +253,7 @@ def measure_scale(n_cells: str, keep: str) -> dict[str, float]:
     }
 
 
-def measure_quality(tool: str, folder: str) -> dict[str, float]:
+def measure_quality(tool: str, folder: str, max_epochs: int = 500) -> dict[str, float]:
     """Default training on three quarters of the cells, and how well the others are reconstructed."""
     mdata = mudata.read_h5mu(Path(folder) / "snareseq_cortex.h5mu")
     mdata["rna"].X, mdata["atac"].X = (sparse.csr_matrix(mdata[m].X, dtype=np.float32) for m in ("rna", "atac"))
@@ -262,8 +263,11 @@ def measure_quality(tool: str, folder: str) -> dict[str, float]:
     if tool == "MULTIVI":
         with cost_of_time() as seconds:
             model = multivi(training)
-            model.train(accelerator="cpu", enable_progress_bar=False)
-        rna = model.get_normalized_expression(others, library_size="latent", return_numpy=True)
+            model.train(max_epochs, accelerator="cpu", enable_progress_bar=False)
+        type(model).setup_mudata(others, modalities=MODALITIES_OF_MULTIVI)
+        shares = np.asarray(model.get_normalized_expression(others, return_numpy=True))
+        totals = np.asarray(others["rna"].X.sum(1))  # which cellprism's own reconstruction is told as well
+        rna = shares / shares.sum(1, keepdims=True) * totals
         atac = model.get_normalized_accessibility(others, return_numpy=True)
     else:
         CrossModalVAE.setup_mudata(training, {"rna": Counts(), "atac": Peaks()})

@@ -35,7 +35,9 @@ class Tables:
             scores = rows.drop(columns=["table", "setting", "seed"]).dropna(axis=1, how="all")
             scores = scores[sorted(scores.columns, key="seconds".__eq__)]
             grouped = scores.groupby("method", sort=False)
-            cells = grouped.agg(centre_and_range, centre=self.centre).assign(seeds=grouped.size().astype(str))
+            cells = grouped.agg(lambda values: centre_and_range(values, self.centre)).assign(
+                seeds=grouped.size().astype(str)
+            )
             header = f"| {' | '.join(['method', *cells.columns])} |"
             lines = [header, "|" + "---|" * (len(cells.columns) + 1)]
             lines += [
