@@ -86,7 +86,7 @@ class FreeLatents(nn.Module):
             self.tables.list[self.tables.names.index(name)] = _table(len(rows), self.widths[name], codes)
         self.is_fitted = self.is_fitted[taken] & known
 
-    def part(self, cells: Int[Tensor, " cells"]) -> "SomeFreeLatents":
+    def part(self, cells: Int[Tensor, " cells"]) -> "FreeLatents":
         """Copy the codes of some cells alone, which keep their numbers; the scales are the same parameter."""
         return SomeFreeLatents(self, cells)
 
