@@ -57,9 +57,9 @@ float32. The defaults for paired cells decode each modality four times in a step
 tables](cross_modal_vae.md).
 
 **What did not pay.** `torch.compile`: a minute and more of compilation for the same step, so that it is off by
-default. Products of CSR matrices and a dense first layer: see the table. Without gain, tried by hand: keeping freed
-memory in the process by `mallopt`, huge pages, flushing denormal numbers, gradients in place (which forbid a second
-backward).
+default. Products of CSR matrices, a dense first layer, and loops compiled by numba: see the table. Without gain,
+tried by hand: keeping freed memory in the process by `mallopt`, huge pages, flushing denormal numbers, gradients in
+place (which forbid a second backward).
 
 """
 SAME = (
