@@ -275,7 +275,9 @@ def measure_quality(tool: str, folder: str, max_epochs: int = 500) -> dict[str, 
         shares = np.asarray(model.get_normalized_expression(others, return_numpy=True))
         totals = np.asarray(others["rna"].X.sum(1))  # which cellprism's own reconstruction is told as well
         rna = shares / shares.sum(1, keepdims=True) * totals
-        atac = model.get_normalized_accessibility(others, return_numpy=True)
+        # with the factors of cells and regions, without which these are no probabilities of detection
+        factors = {"normalize_cells": True, "normalize_regions": True}
+        atac = model.get_normalized_accessibility(others, return_numpy=True, **factors)
     else:
         CrossModalVAE.setup_mudata(training, {"rna": Counts(), "atac": Peaks()})
         with cost_of_time() as seconds:

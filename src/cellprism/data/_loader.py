@@ -59,6 +59,7 @@ class CellLoader:
         n_processes: int = 1,
     ) -> None:
         self.dataset, self.shuffle, self.seconds = dataset, shuffle, 0.0
+        self.n_processes = n_processes
         self.cells, self.block = np.asarray(cells), BLOCK if dataset.is_streamed else 1
         n_blocks = math.ceil(len(self.cells) / self.block)
         dealt = np.random.default_rng(seed).permutation(n_blocks) if n_processes > 1 else np.arange(n_blocks)
@@ -97,8 +98,8 @@ class CellLoader:
         for cells, loaded in zip(buffers, _ahead(self.dataset, buffers), strict=True):
             order = self._random.permutation(cells) if self.shuffle else cells
             for batch in np.array_split(order, self.n_batches):
-                if not len(batch):
-                    continue  # minibatches of single cells, of which the last buffer may have fewer
+                if not len(batch) and self.n_processes == 1:
+                    continue  # minibatches of single cells, for which several processes would wait
                 yield loaded.take(torch.from_numpy(batch))
 
     def _cells_of(self, blocks: np.ndarray) -> np.ndarray:
