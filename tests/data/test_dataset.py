@@ -284,3 +284,9 @@ def test_processes_serve_each_cell_once_in_as_many_batches(read, n_processes):
 def test_batches_are_as_even_as_can_be(read):
     loader = CellLoader(read(simulate()), np.arange(33), batch_size=16, shuffle=True)
     assert [batch.n_cells for batch in loader] == [11, 11, 11]
+
+
+def test_processes_serve_as_many_minibatches_where_one_has_a_cell_less(read):
+    dataset = read(simulate())
+    loaders = [CellLoader(dataset, np.arange(5), batch_size=1, process=p, n_processes=2) for p in range(2)]
+    assert [len(list(loader)) for loader in loaders] == [3, 3]
