@@ -33,8 +33,8 @@ of all cells, by MULTIVI from both modalities, by cellprism translated from RNA.
 
 `Seconds to the same reconstruction`: default training of both on three quarters of the cells. Others are reconstructed,
 by MULTIVI from both modalities together, by cellprism each from its own, and scored by the same likelihoods: Poisson
-for RNA, Bernoulli for peaks; lower is better. (MULTIVI's peaks were read without its factors of cells and regions in this
-run, and are left out.)
+for RNA, Bernoulli for peaks; lower is better. (MULTIVI's peaks were read without its factors of cells and
+regions in this run, and are left out.)
 
 `Milliseconds of a step`: the same cells, by kind of work, self time under PyTorch's profiler, which slows small
 operations most; the last column but one is the step without it. `before`: version of commit c450c20.
