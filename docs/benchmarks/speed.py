@@ -48,19 +48,19 @@ time of one process over twice that of two.
 is one more sparse row instead of a dense product; hidden values leave the rows instead of becoming zeros; places of
 values are 32-bit and are expanded once a step; counts and detections take one dense pass each way, with analytical
 gradients corrected at the non-zeros; the baseline of a decoder is part of its bias; hiding draws uniform numbers,
-which cost a fifth of Bernoulli ones; gradients are scaled only in steps that need it; predictions are not stacked
+which cost less than Bernoulli ones; gradients are scaled only in steps that need it; predictions are not stacked
 before they are averaged.
 
 **What is left** in float32 is products with the two last layers at most of the rate of a large product, an optimiser
 that moves every weight and its moments, a pass over 128 x 20,000 outputs for each elementary function, and some
-thousand small operations. bfloat16 halves the products alone: weights are cast, results widened, and all else is in
+thousand small operations. bfloat16 shortens the products alone: weights are cast, results widened, and all else is in
 float32. The defaults for paired cells decode each modality four times in a step; what they gain is in [their
 tables](cross_modal_vae.md).
 
-**What did not pay.** `torch.compile`: a minute and more of compilation for the same step, so that it is off by
-default. Products of CSR matrices, a dense first layer, and loops compiled by numba: see the table. Without gain,
-tried by hand: keeping freed memory in the process by `mallopt`, huge pages, flushing denormal numbers, gradients in
-place (which forbid a second backward).
+**What did not pay.** `torch.compile`: a longer start for the same step, so that it is off by default. Products of CSR
+matrices, a dense first layer, and loops compiled by numba: see the table. Without gain, tried by hand: keeping freed
+memory in the process by `mallopt`, huge pages, flushing denormal numbers, gradients in place (which forbid a second
+backward).
 
 """
 SAME = (

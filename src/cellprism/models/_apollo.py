@@ -276,7 +276,8 @@ class Apollo(Codes, LatentModel):
         num_nodes
             Machines, each of which runs the script, by ``torchrun`` or SLURM.
         compile
-            Compile the networks with :func:`torch.compile`, which takes a minute or more before the first step.
+            Compile the networks with :func:`torch.compile`, which takes long before the first step and
+            gains nothing on the CPU at the usual sizes.
         early_stopping
             Stop a stage when its held-out loss has not improved for ``patience`` epochs.
         patience

@@ -279,7 +279,8 @@ class CrossModalVAE(LatentModel):
         num_nodes
             Machines, each of which runs the script, by ``torchrun`` or SLURM.
         compile
-            Compile the networks with :func:`torch.compile`, which takes a minute or more before the first step.
+            Compile the networks with :func:`torch.compile`, which takes long before the first step and
+            gains nothing on the CPU at the usual sizes.
         early_stopping
             Stop when the held-out loss has not improved for ``patience`` epochs.
         patience
