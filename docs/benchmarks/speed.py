@@ -28,13 +28,13 @@ process; `peak GiB` is the most memory above what the data and all packages take
 `Epoch` and `Predictions`: 5,000 simulated cells, 8 % of 4,000 genes and 5 % of 20,000 peaks detected, hidden layers of
 141, batches of 128. MULTIVI has a latent space of 32 and one layer, as cellprism has; `plain PyTorch` is the loop that
 anyone would write (`_plain_loop.py`), dense, on the same networks. `cellprism` decodes each modality once in a step, as
-MULTIVI does; `all objectives` are the defaults for paired cells, which decode each four times. `accessibility` is that
-of all cells, by MULTIVI from both modalities, by cellprism translated from RNA.
+MULTIVI does; `all objectives` are the defaults for paired cells, which decode each four times. `freed memory kept` runs
+with the three variables of glibc's allocator named in `speed.py`. `accessibility` is that of all cells, by MULTIVI from
+both modalities, by cellprism translated from RNA.
 
 `Seconds to the same reconstruction`: default training of both on three quarters of the cells. Others are reconstructed,
 by MULTIVI from both modalities together, by cellprism each from its own, and scored by the same likelihoods: Poisson
-for RNA, Bernoulli for peaks; lower is better. (MULTIVI's peaks were read without its factors of cells and
-regions in this run, and are left out.)
+for RNA, Bernoulli for peaks; lower is better.
 
 `Milliseconds of a step`: the same cells, by kind of work, self time under PyTorch's profiler, which slows small
 operations most; the last column but one is the step without it. `before`: version of commit c450c20.
@@ -58,9 +58,9 @@ float32. The defaults for paired cells decode each modality four times in a step
 tables](cross_modal_vae.md).
 
 **What did not pay.** `torch.compile`: a longer start for the same step, so that it is off by default. Products of CSR
-matrices, a dense first layer, and loops compiled by numba: see the table. Without gain, tried by hand: keeping freed
-memory in the process by `mallopt`, huge pages, flushing denormal numbers, gradients in place (which forbid a second
-backward).
+matrices, a dense first layer, and loops compiled by numba: see the table. Without gain, tried by hand: flushing denormal
+numbers, gradients in place (which forbid a second backward). Keeping freed memory saves some page faults, but it is a
+setting of the whole process, and is left to whoever starts it.
 
 """
 SAME = (
@@ -70,6 +70,12 @@ SAME = (
     "cellprism, bf16-mixed",
     "cellprism, all objectives",
 )
+KEEP_FREED = {
+    "MALLOC_MMAP_THRESHOLD_": "1000000000",
+    "MALLOC_TRIM_THRESHOLD_": "10000000000",
+    "MALLOC_TOP_PAD_": "268435456",
+}
+"""Settings of glibc's allocator that keep freed memory in the process instead of asking for it anew in each step."""
 SIZES = (
     (1000, "resident"),
     (10_000, "resident"),
@@ -80,10 +86,10 @@ SIZES = (
 """Number of cells, and whether their rows are kept: a million takes 4.5 GB, more than a budget of 4 GiB."""
 
 
-def measured(*arguments: str) -> dict[str, float]:
-    """Run one measurement in a process of its own."""
+def measured(*arguments: str, settings: dict[str, str] | None = None) -> dict[str, float]:
+    """Run one measurement in a process of its own, with these environment variables."""
     command = [sys.executable, "-W", "ignore", str(HERE / "_speed_worker.py"), *arguments]
-    run = subprocess.run(command, capture_output=True, text=True)
+    run = subprocess.run(command, capture_output=True, text=True, env=os.environ | (settings or {}))
     lines = [line for line in run.stdout.splitlines() if line.startswith("figures ")]
     if not lines:
         sys.exit(f"{' '.join(arguments)} failed:\n{run.stderr[-2000:]}")
@@ -94,6 +100,8 @@ def score_epoch(folder: Path | None, seeds: list[int], tables: Tables) -> None:
     for seed in seeds:
         once = ("cellprism, compiled",) if seed == seeds[0] else ()
         found = {tool: measured("epoch", tool) for tool in (*SAME, *once)}
+        for tool in ("MULTIVI", "cellprism"):
+            found[f"{tool}, freed memory kept"] = measured("epoch", tool, settings=KEEP_FREED)
         for tool, figures in found.items():
             ratios = {
                 "times faster than MULTIVI": found["MULTIVI"]["CPU seconds"] / figures["CPU seconds"],

@@ -192,7 +192,7 @@ class Detection(Likelihood):
     @property
     def mean(self) -> Values:
         """Probability of detection."""
-        return -torch.expm1(-self.expected.rate)
+        return -self.expected.rate.neg_().expm1_()
 
     def sample(self) -> Values:
         """Draw values in {0, 1}."""

@@ -57,12 +57,12 @@ class SparseLinear(nn.Module):
             Stored values, which get no gradient.
         """
         # the centre is one more row, which is taken from all others
-        center = torch.arange(len(self.center), device=indices.device)
+        center = torch.arange(len(self.center), dtype=indices.dtype, device=indices.device)
         products = _SparseProduct.apply(
             self.weight,
             torch.cat([indices, center]),
             torch.cat([rows, torch.full_like(center, len(offsets) - 1)]),
-            torch.cat([offsets, offsets[-1:] + len(center)]),
+            torch.cat([offsets, offsets[-1:] + len(center)]).to(indices.dtype),
             torch.cat([values, self.center]),
         )
         return products[:-1] - products[-1] + self.bias
