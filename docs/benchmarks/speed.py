@@ -58,9 +58,10 @@ float32. The defaults for paired cells decode each modality four times in a step
 tables](cross_modal_vae.md).
 
 **What did not pay.** `torch.compile`: a longer start for the same step, so that it is off by default. Products of CSR
-matrices, a dense first layer, and loops compiled by numba: see the table. Without gain, tried by hand: flushing denormal
-numbers, gradients in place (which forbid a second backward). Keeping freed memory saves some page faults, but it is a
-setting of the whole process, and is left to whoever starts it.
+matrices, a dense first layer, and loops compiled by numba: see the table. Without gain, tried by hand: flushing
+denormal numbers, gradients in place (which forbid a second backward), oneDNN's own bfloat16 products of float32
+matrices in the place of autocast. Keeping freed memory saves some page faults, but it is a setting of the whole
+process, and is left to whoever starts it.
 
 """
 SAME = (
