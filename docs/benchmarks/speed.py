@@ -164,10 +164,13 @@ def score_profile(folder: Path | None, seeds: list[int], tables: Tables) -> None
 def score_layers(folder: Path | None, seeds: list[int], tables: Tables) -> None:
     for seed in seeds:
         environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        command = [sys.executable, "-W", "ignore", str(HERE / "_first_layers.py")]
+        command = [sys.executable, "-W", "ignore", str(HERE / "_parts.py")]
         found = json.loads(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
         for method, value in found["layers"].items():
             tables.add("Sparse first layer", "128 x 20,000 at 5 %", method, seed, {"ms, forward and backward": value})
+        for name, figures in found["likelihoods"].items():
+            columns = {f"ms, {way}": value for way, value in figures.items()}
+            tables.add("Log-likelihoods", "128 x 4,000 at 8 %, forward and backward", name, seed, columns)
         for what, value in found["rates"].items():
             tables.add("Rates of this machine", "one thread", what, seed, {"value": value})
 

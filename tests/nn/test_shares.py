@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from cellprism.nn import Detection, NegativeBinomial, Poisson, Shares
+from cellprism.nn import Detection, NegativeBinomial, Poisson, Shares, ZeroInflatedNegativeBinomial
 
 N_ROWS, N_FEATURES = 6, 50
 
@@ -50,9 +50,12 @@ def test_gradients_of_log_rates_at_some_places_are_those_of_finite_differences()
 
 
 MAKE = {
-    "poisson": lambda shares, log_theta: Poisson(shares),
-    "negative binomial": NegativeBinomial,
-    "detection": lambda shares, log_theta: Detection(shares),
+    "poisson": lambda shares, log_theta, lost: Poisson(shares),
+    "negative binomial": lambda shares, log_theta, lost: NegativeBinomial(shares, log_theta),
+    "zero-inflated": lambda shares, log_theta, lost: ZeroInflatedNegativeBinomial(
+        NegativeBinomial(shares, log_theta), lost
+    ),
+    "detection": lambda shares, log_theta, lost: Detection(shares),
 }
 
 
@@ -71,10 +74,11 @@ def scored(
 ) -> dict[str, torch.Tensor]:
     """Log-likelihoods, and the gradients of their sum."""
     logits, log_theta = logits.clone().requires_grad_(), torch.linspace(-2, 2, N_FEATURES).requires_grad_()
-    likelihood = MAKE[kind](Shares(logits, depth), log_theta)
+    lost = torch.linspace(-3, 3, logits.numel()).reshape(logits.shape).requires_grad_()
+    likelihood = MAKE[kind](Shares(logits, depth), log_theta, lost)
     values = likelihood.sparse_log_prob(*non_zeros(counts)) if is_sparse else likelihood.log_prob(counts)
     values.sum().backward()
-    gradients = {"of logits": logits.grad, "of dispersions": log_theta.grad}
+    gradients = {"of logits": logits.grad, "of dispersions": log_theta.grad, "of losses": lost.grad}
     return {"values": values.detach()} | {name: grad for name, grad in gradients.items() if grad is not None}
 
 

@@ -111,10 +111,18 @@ class NegativeBinomial(Likelihood):
         :math:`\log\Gamma(x + \theta) - \log\Gamma(\theta) - \log x! + x \log(\mu / (\mu + \theta))` more.
         """
         at_zero, log_ratio = ratios_to_dispersion(self.expected, self.log_inverse_dispersion, rows, columns)
+        return at_zero.index_add(0, rows, self.beyond_zero(columns, values, log_ratio))
+
+    def beyond_zero(
+        self,
+        columns: Int[Tensor, " stored"],
+        values: Float[Tensor, " stored"],
+        log_ratio: Float[Tensor, " stored"],
+    ) -> Float[Tensor, " stored"]:
+        r"""How much more likely values are than zero, at :math:`\log(\mu / \theta)`; unit: nats."""
         theta = self.log_inverse_dispersion.exp()
-        of_value = theta.index_select(0, columns)
-        coefficient = torch.lgamma(values + of_value) - torch.lgamma(theta)[columns] - torch.lgamma(values + 1)
-        return at_zero.index_add(0, rows, coefficient + values * F.logsigmoid(log_ratio))
+        coefficient = torch.lgamma(values + theta.index_select(0, columns)) - torch.lgamma(theta)[columns]
+        return coefficient - torch.lgamma(values + 1) + values * F.logsigmoid(log_ratio)
 
     @property
     def mean(self) -> Values:
@@ -148,6 +156,23 @@ class ZeroInflatedNegativeBinomial(Likelihood):
         kept = self.counts.log_probs(observed) + F.logsigmoid(-self.dropout_logits)
         lost = F.logsigmoid(self.dropout_logits)
         return torch.where(observed > 0, kept, torch.logaddexp(kept, lost)).sum(1)
+
+    def sparse_log_prob(
+        self, rows: Int[Tensor, " stored"], columns: Int[Tensor, " stored"], values: Float[Tensor, " stored"]
+    ) -> Float[Tensor, " rows"]:
+        r"""As the dense form, with the gamma functions at the non-zeros only.
+
+        With :math:`\nu` the log-likelihood of zero before loss and :math:`d` the logits of loss, that of zero is
+        :math:`\log(e^\nu + e^d) - \log(1 + e^d)`; other values lack :math:`e^d` in the first term.
+        """
+        log_ratio = self.counts.expected.log_rate - self.counts.log_inverse_dispersion
+        before_loss = -self.counts.log_inverse_dispersion.exp() * F.softplus(log_ratio)
+        with_loss = torch.logaddexp(before_loss, self.dropout_logits)
+        places = rows * log_ratio.shape[1] + columns
+        gain, log_ratio = ((part.flatten().index_select(0, places)) for part in (before_loss - with_loss, log_ratio))
+        gain = gain + self.counts.beyond_zero(columns, values, log_ratio)
+        at_zero = (with_loss - F.softplus(self.dropout_logits)).sum(1)
+        return at_zero.index_add(0, rows, torch.where(values > 0, gain, 0.0))
 
     @property
     def mean(self) -> Values:

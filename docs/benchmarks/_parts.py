@@ -1,19 +1,29 @@
-"""Ways to compute a sparse first layer, and rates of this machine: `python docs/benchmarks/_first_layers.py`.
+"""Ways to compute parts of a step, and rates of this machine: `python docs/benchmarks/_parts.py`.
 
-128 rows of 20,000 features, 1,000 of them not zero, onto 141 outputs; milliseconds, medians of 20, one thread.
+First layers of 128 rows of 20,000 features, 1,000 of them not zero, onto 141 outputs; log-likelihoods of 128 rows of
+4,000 features, 320 of them not zero; milliseconds, medians of 20, one thread.
 """
 
 import json
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import numba
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from cellprism.nn import SparseLinear
+from cellprism.nn import (
+    Detection,
+    Likelihood,
+    NegativeBinomial,
+    Poisson,
+    Shares,
+    SparseLinear,
+    ZeroInflatedNegativeBinomial,
+)
 
 N_ROWS, N_FEATURES, N_STORED, N_OUTPUTS = 128, 20_000, 1000, 141
 
@@ -74,6 +84,37 @@ def layers() -> dict[str, float]:
     }
 
 
+def likelihoods() -> dict[str, dict[str, float]]:
+    """Forward and backward of each, of dense rows and by the non-zeros."""
+    n_features = 4000
+    log_theta = torch.zeros(n_features, requires_grad=True)
+    logits, lost = (torch.randn(N_ROWS, n_features, requires_grad=True) for _ in range(2))
+    shares = Shares(logits, torch.full((N_ROWS,), 500.0))
+    counts = (torch.rand(N_ROWS, n_features) < 0.08) * (1 + torch.poisson(torch.full((N_ROWS, n_features), 0.5)))
+    rows, columns = torch.nonzero(counts, as_tuple=True)
+    values = counts[rows, columns]
+    kinds: dict[str, Likelihood] = {
+        "Poisson": Poisson(shares),
+        "negative binomial": NegativeBinomial(shares, log_theta),
+        "zero-inflated": ZeroInflatedNegativeBinomial(NegativeBinomial(shares, log_theta), lost),
+        "detection": Detection(shares),
+    }
+
+    def dense(kind: str) -> None:
+        kinds[kind].log_prob(counts).sum().backward()
+
+    def by_non_zeros(kind: str) -> None:
+        kinds[kind].sparse_log_prob(rows, columns, values).sum().backward()
+
+    return {
+        kind: {
+            "dense": milliseconds(partial(dense, kind)),
+            "by the non-zeros": milliseconds(partial(by_non_zeros, kind)),
+        }
+        for kind in kinds
+    }
+
+
 @numba.njit(fastmath=True)
 def gather(indices: np.ndarray, offsets: np.ndarray, values: np.ndarray, weight: np.ndarray, sums: np.ndarray) -> None:
     """Add up the weights' rows of each row's features, times their values."""
@@ -117,4 +158,4 @@ def rates() -> dict[str, float]:
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    print(json.dumps({"layers": layers(), "rates": rates()}, indent=2))
+    print(json.dumps({"layers": layers(), "likelihoods": likelihoods(), "rates": rates()}, indent=2))
