@@ -83,7 +83,7 @@ class ImageRows:
 
     def fractions(self) -> Float[Tensor, "rows channels height width"]:
         """Intensities as fractions of the range of their type."""
-        return self.dense() / self.intensity_range
+        return (self.dense() if self.stored.dtype == torch.int16 else self.stored) / self.intensity_range
 
     def take(self, rows: Int[Tensor, " taken"]) -> Self:
         """Gather rows by position, in the order given."""
@@ -97,8 +97,12 @@ class ImageRows:
         parts = {name: getattr(self, name) for name in ("stored", "mask", "measured", "identity")}
         return replace(self, **{name: change(part) for name, part in parts.items() if part is not None})
 
-    def with_fractions(
-        self, fractions: Float[Tensor, "rows channels height width"], mask: Bool[Tensor, "rows 1 height width"] | None
+    def as_fractions(self) -> Self:
+        """Store fractions of the range of the type instead."""
+        return replace(self, stored=self.fractions(), intensity_range=1.0)
+
+    def with_pixels(
+        self, stored: Shaped[Tensor, "rows channels height width"], mask: Bool[Tensor, "rows 1 height width"] | None
     ) -> Self:
-        """Give other pixels, as fractions of the range, and the mask that goes with them."""
-        return replace(self, stored=fractions, intensity_range=1.0, mask=mask)
+        """Give other pixels of the same range, and the mask that goes with them."""
+        return replace(self, stored=stored, mask=mask)

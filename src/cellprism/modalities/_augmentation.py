@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from cellprism._record import Record
 from cellprism.nn import flip_and_turn, turn_and_shift
 
 Images = Float[Tensor, "rows channels height width"]
+ImagesOrStored = Shaped[Tensor, "rows channels height width"]
 Masks = Bool[Tensor, "rows 1 height width"] | None
 
 
@@ -52,19 +53,31 @@ class Augmentation(Record):
             if not 0 <= getattr(self, name) <= limit:
                 raise ValueError(f"Augmentation has {name}={getattr(self, name)}; expected 0 to {limit}.")
 
-    def __call__(self, images: Images, mask: Masks, draws: Float[Tensor, "rows draws"]) -> tuple[Images, Masks]:
+    @property
+    def only_reorders(self) -> bool:
+        """Whether pixels change their places alone, whatever the type in which they are stored."""
+        return not (self.rotation or self.shift or self.intensity)
+
+    def __call__(
+        self, images: ImagesOrStored, mask: Masks, draws: Float[Tensor, "rows draws"]
+    ) -> tuple[ImagesOrStored, Masks]:
         """Change each image and its mask as its random numbers, uniform in [0, 1], say."""
-        changed, changed_mask = self._symmetry(images, mask, draws[:, 0])
-        changed, changed_mask = self._movement(changed, changed_mask, draws[:, 1:4])
+        chosen = draws[:, 4] < self.share
+        images, mask = self._symmetry(images, mask, draws[:, 0], chosen)
+        if self.only_reorders:
+            return images, mask
+        changed, changed_mask = self._movement(images, mask, draws[:, 1:4])
         if self.intensity:
             factors = 1 + self.intensity * (2 * torch.rand(len(images), device=images.device) - 1)
             changed = changed * factors[:, None, None, None]
-        chosen = (draws[:, 4] < self.share)[:, None, None, None]
+        chosen = chosen[:, None, None, None]
         return torch.where(chosen, changed, images), None if mask is None else torch.where(chosen, changed_mask, mask)
 
-    def _symmetry(self, images: Images, mask: Masks, draw: Float[Tensor, " rows"]) -> tuple[Images, Masks]:
+    def _symmetry(
+        self, images: ImagesOrStored, mask: Masks, draw: Float[Tensor, " rows"], chosen: Bool[Tensor, " rows"]
+    ) -> tuple[ImagesOrStored, Masks]:
         allowed = torch.tensor(self.codes(images.shape[2] == images.shape[3]), device=images.device)
-        codes = allowed[(draw * len(allowed)).long().clamp(max=len(allowed) - 1)]
+        codes = chosen * allowed[(draw * len(allowed)).long().clamp(max=len(allowed) - 1)]
         return flip_and_turn(images, codes), None if mask is None else flip_and_turn(mask, codes)
 
     def codes(self, is_square: bool) -> tuple[int, ...]:

@@ -142,6 +142,8 @@ class ImageCoder(Coder):
         if self.images.scale == "cell":
             low, high = pixels.amin((2, 3), keepdim=True), pixels.amax((2, 3), keepdim=True)
             return (pixels - low) / (high - low).clamp(min=1e-6)
+        if self.images.scale == "dtype":
+            return pixels.clamp(0, 1)
         return ((pixels - self.low) / (self.high - self.low)).clamp(0, 1)
 
     def fit_statistics(self, rows: Rows) -> None:
@@ -180,7 +182,7 @@ class ImageCoder(Coder):
         for part in _chunks(rows):
             part = part.to(self.location.device)
             known = _known(part)
-            deviation = (self.fractions(part) - self.location[self._identity_or_zero(part)]) * known
+            deviation = (self.fractions(part) - self._location(part.identity)) * known
             total += deviation.square().mean((2, 3), keepdim=True).sum(0)
             count += known.sum(0)
         self.unit.copy_((total / count.clamp(min=1)).sqrt().clamp(min=1e-3))
@@ -198,18 +200,25 @@ class ImageCoder(Coder):
 
     def augment(self, rows: Rows, draws: Float[Tensor, "rows draws"]) -> Rows:
         """Change images and masks as the modality's augmentation says."""
-        return rows.with_fractions(*self.images.augmentation(rows.fractions(), rows.mask, draws))
+        augmentation = self.images.augmentation
+        rows = rows if augmentation.only_reorders else rows.as_fractions()
+        return rows.with_pixels(*augmentation(rows.stored, rows.mask, draws))
+
+    def _deviation(self, rows: ImageRows) -> Pixels:
+        return _where_measured((self.fractions(rows) - self._location(rows.identity)) / self.unit, rows)
+
+    def _location(self, identity: Int[Tensor, " rows"] | None) -> Float[Tensor, "#rows channels height width"]:
+        return self.location if identity is None else self.location[identity]
 
     def profile(self, rows: Rows) -> Float[Tensor, "rows values"]:
         """Give deviations from the mean image, by blocks of pixels so that no side has more than 32."""
-        deviation = (self.fractions(rows) - self.location[self._identity_or_zero(rows)]) / self.unit * _known(rows)
+        deviation = self._deviation(rows)
         size = [min(side, LARGEST_PROFILE) for side in deviation.shape[2:]]
         return F.adaptive_avg_pool2d(deviation, size).flatten(1)
 
     def encode(self, rows: Rows, batches: Float[Tensor, "rows batches"]) -> Float[Tensor, "rows hidden"]:
         """Encode standardised deviations from the mean image; a channel that was not measured shows none."""
-        deviation = (self.fractions(rows) - self.location[self._identity_or_zero(rows)]) / self.unit
-        features = self.encoder(deviation * _known(rows)) + self.batch_effect(batches)
+        features = self.encoder(self._deviation(rows)) + self.batch_effect(batches)
         if self.measured_effect is not None:
             features = features + self.measured_effect(_known(rows)[:, :, 0, 0])
         return self.activation(self.modulation(features, rows.identity))
@@ -227,7 +236,7 @@ class ImageCoder(Coder):
                 f"It is not said what to predict; pass identity=..., one of {', '.join(self.images.identities or ())}."
             )
         deviation = self.decoders[path](latent, covariates)
-        location = self.location if covariates.identity is None else self.location[covariates.identity]
+        location = self._location(covariates.identity)
         if self.images.likelihood == "bernoulli":
             return BernoulliPixels(deviation + torch.logit(location.clamp(0.002, 0.998)))
         return GaussianPixels(deviation, self.log_scale.clamp(min=-4), location, self.unit)
@@ -239,8 +248,10 @@ class ImageCoder(Coder):
     def log_likelihood(self, likelihood: Likelihood, rows: Rows) -> Float[Tensor, " rows"]:
         """Score the pixels of measured channels, weighted; the foreground weighs more where a mask was given."""
         target, known = self.fractions(rows), _known(rows)
-        weight = known if rows.mask is None else known * (1 + (self.images.foreground_weight - 1) * rows.mask)
-        scores = (_as_images(likelihood).log_probs(target) * weight).flatten(1).sum(1)
+        of_pixels = _where_measured(_as_images(likelihood).log_probs(target), rows)
+        if rows.mask is not None:
+            of_pixels = of_pixels * (1 + (self.images.foreground_weight - 1) * rows.mask)
+        scores = of_pixels.flatten(1).sum(1)
         if self.images.structural_similarity:
             similarity = structural_similarity(likelihood.mean, target).mean((2, 3), keepdim=True)
             penalty = ((1 - similarity) * known).sum((1, 2, 3)) * self.n_features / known.shape[1]
@@ -259,6 +270,11 @@ def _known(rows: ImageRows) -> Float[Tensor, "rows channels 1 1"]:
     if rows.measured is None:
         return torch.ones(*rows.stored.shape[:2], 1, 1, device=rows.device)
     return rows.measured[:, :, None, None].float()
+
+
+def _where_measured(values: Pixels, rows: ImageRows) -> Pixels:
+    """Zero in channels that were not measured."""
+    return values if rows.measured is None else values * _known(rows)
 
 
 def _chunks(rows: ImageRows) -> Iterator[ImageRows]:

@@ -107,7 +107,9 @@ class Enlarge(nn.Module):
         taps = TAPS.to(maps.device, self.smooth.weight.dtype)
         phases = torch.einsum("ockm,pkj,qml->opqcjl", self.smooth.weight, taps, taps).flatten(0, 2)
         bias = self.smooth.bias.repeat_interleave(4)
-        doubled = F.pixel_shuffle(F.conv2d(maps, phases, bias, padding=1), 2)
+        apart = F.conv2d(maps, phases, bias, padding=1).unflatten(1, (-1, 2, 2))
+        # as F.pixel_shuffle, which takes half as long again on the CPU
+        doubled = apart.permute(0, 1, 4, 2, 5, 3).flatten(4, 5).flatten(2, 3)
         return doubled[:, :, : self.size[0], : self.size[1]]
 
 
