@@ -55,13 +55,15 @@ before they are averaged.
 that moves every weight and its moments, a pass over 128 x 20,000 outputs for each elementary function, and some
 thousand small operations. bfloat16 shortens the products alone: weights are cast, results widened, and all else is in
 float32. The defaults for paired cells decode each modality four times in a step; what they gain is in [their
-tables](cross_modal_vae.md).
+tables](cross_modal_vae.md). Of an epoch of images what is not convolutions is mostly normalisation, activation and the
+interleaving of enlarged maps, which all read and write every map.
 
 **What did not pay.** `torch.compile`: a longer start for the same step, so that it is off by default. Products of CSR
-matrices, a dense first layer, and loops compiled by numba: see the table. Without gain, tried by hand: flushing
-denormal numbers, gradients in place (which forbid a second backward), oneDNN's own bfloat16 products of float32
-matrices in the place of autocast. Keeping freed memory saves some page faults, but it is a setting of the whole
-process, and is left to whoever starts it.
+matrices and a dense first layer: see the table; loops compiled by numba gain little at best, on the CPU alone. Without
+gain, tried by hand: flushing denormal numbers, gradients in place (which forbid a second backward), oneDNN's own
+bfloat16 products of float32 matrices in the place of autocast, images with channels last (faster convolutions, slower
+normalisation). Keeping freed memory saves some page faults, but it is a setting of the whole process, and is left to
+whoever starts it.
 
 """
 SAME = (
