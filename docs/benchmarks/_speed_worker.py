@@ -223,8 +223,7 @@ def measure_images() -> dict[str, float]:
     model = CrossModalVAE(mdata, n_private=0)
     fit_ours(model, 1)
     # a training of three epochs less one of one: an epoch without what comes before and after
-    epochs = {n: cost_of_convolutions(model, n) for n in (1, 3)}
-    whole, in_them = ((epochs[3][i] - epochs[1][i]) / 2 for i in (0, 1))
+    whole, in_them = ((cost[3] - cost[1]) / 2 for cost in (seconds_of_training(model), seconds_of_convolutions(model)))
     return {
         "CPU seconds of an epoch": whole,
         "of which convolutions": in_them,
@@ -232,14 +231,24 @@ def measure_images() -> dict[str, float]:
     }
 
 
-def cost_of_convolutions(model: CrossModalVAE, n_epochs: int) -> tuple[float, float]:
-    """CPU seconds of a training, and self time of convolutions and their gradients in another."""
-    with cost_of_time() as seconds:
-        fit_ours(model, n_epochs)
-    with torch.profiler.profile() as profile:
-        fit_ours(model, n_epochs)
-    keys = {"aten::mkldnn_convolution", "aten::convolution_backward"}
-    return seconds.cpu, sum(e.self_cpu_time_total for e in profile.key_averages() if e.key in keys) / 1e6
+def seconds_of_training(model: CrossModalVAE) -> dict[int, float]:
+    """CPU seconds by number of epochs."""
+    found = {}
+    for n_epochs in (1, 3):
+        with cost_of_time() as seconds:
+            fit_ours(model, n_epochs)
+        found[n_epochs] = seconds.cpu
+    return found
+
+
+def seconds_of_convolutions(model: CrossModalVAE) -> dict[int, float]:
+    """Self time of convolutions and their gradients by number of epochs."""
+    found, keys = {}, {"aten::mkldnn_convolution", "aten::convolution_backward"}
+    for n_epochs in (1, 3):
+        with torch.profiler.profile() as profile:
+            fit_ours(model, n_epochs)
+        found[n_epochs] = sum(e.self_cpu_time_total for e in profile.key_averages() if e.key in keys) / 1e6
+    return found
 
 
 def measure_scale(n_cells: str, keep: str) -> dict[str, float]:

@@ -170,6 +170,18 @@ def test_torch_threads_grad_mode_and_loggers_are_left_as_they_were():
 # ---- history
 
 
+def test_training_gives_back_gradients_and_moments():
+    class Optimisers(Callback):
+        def on_train_epoch_end(self, trainer, pl_module) -> None:
+            self.found = trainer.optimizers
+
+    model, watch = model_of(), Optimisers()
+    model.train(max_epochs=1, callbacks=[watch], **QUIET)
+    assert watch.found
+    assert not any(optimiser.state for optimiser in watch.found)
+    assert all(parameter.grad is None for parameter in model.module.parameters())
+
+
 def test_history_has_a_point_of_every_term_for_each_epoch():
     mdata = simulate(100, present={"rna": range(70), "protein": range(30, 100)})
     CrossModalVAE.setup_mudata(mdata, labels_key="label")

@@ -144,8 +144,16 @@ def fit_stage(
         if trainer.world_size == 1 or distributed.is_initialized():  # else forked, which a GPU in use here would forbid
             module.to(trainer.strategy.root_device)
         module.eval()
+        _release(trainer, module)
     error = None if plan.error is None else FloatingPointError(plan.error)
     return Fitted(plan.curves.frames(first_epoch), plan.is_interrupted, error)
+
+
+def _release(trainer: pl.Trainer, module: LatentModule) -> None:
+    """Give back gradients and moments, thrice the memory of the weights, which a trainer's circles would keep."""
+    module.zero_grad(set_to_none=True)
+    for optimiser in trainer.optimizers:
+        optimiser.state.clear()
 
 
 def _frozen(module: LatentModule, stage: Stage) -> Iterator[nn.Parameter]:
