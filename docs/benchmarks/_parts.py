@@ -75,7 +75,7 @@ def layers() -> dict[str, float]:
     return {
         "loops compiled by numba": milliseconds(compiled),
         "embedding bag, gradient sorted by feature (ours)": milliseconds(
-            lambda: with_backward(layer.sparse(indices, rows, offsets, values))
+            lambda: with_backward(layer.sparse(indices.int(), rows, offsets, values))
         ),
         "embedding bag, its own gradient": milliseconds(lambda: with_backward(bag())),
         "product of a CSR matrix": milliseconds(lambda: with_backward(matrix() @ layer.weight)),

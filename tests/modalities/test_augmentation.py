@@ -157,6 +157,21 @@ def test_intensities_of_a_camera_survive_their_change():
     assert 0.8 <= float(changed.min()) < float(changed.max()) <= 1.2
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("augmentation", [Augmentation(), EVERYTHING, Augmentation(intensity=0.2)])
+def test_images_of_any_type_change_as_their_fractions_do(dtype, augmentation):
+    full = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    rows = ImageRows.from_numpy((full * pictures().numpy()).astype(dtype), mask=pictures().numpy() > 0.5)
+    coder = module_of(two_views(pictures(), pictures()), a=augmentation, b=augmentation).coders["a"]
+    torch.manual_seed(0)
+    found = coder.augment(rows, draws())
+    torch.manual_seed(0)
+    expected, mask = augmentation(rows.fractions(), rows.mask, draws())
+    assert torch.equal(found.fractions(), expected)
+    assert torch.equal(found.mask, mask)
+    assert not torch.equal(expected, rows.fractions())
+
+
 def test_only_training_shows_changed_images(monkeypatch):
     batch = two_views(pictures(), pictures())
     module = module_of(batch, a=EVERYTHING, b=EVERYTHING)

@@ -167,19 +167,21 @@ def test_torch_threads_grad_mode_and_loggers_are_left_as_they_were():
     assert logging.getLogger("lightning.pytorch").level == level
 
 
-# ---- history
-
-
 def test_training_gives_back_gradients_and_moments():
     class Optimisers(Callback):
         def on_train_epoch_end(self, trainer, pl_module) -> None:
             self.found = trainer.optimizers
+            self.had_moments = all(optimiser.state for optimiser in self.found)
 
     model, watch = model_of(), Optimisers()
     model.train(max_epochs=1, callbacks=[watch], **QUIET)
     assert watch.found
+    assert watch.had_moments
     assert not any(optimiser.state for optimiser in watch.found)
     assert all(parameter.grad is None for parameter in model.module.parameters())
+
+
+# ---- history
 
 
 def test_history_has_a_point_of_every_term_for_each_epoch():

@@ -77,13 +77,14 @@ class ImageRows:
 
     def dense(self) -> Float[Tensor, "rows channels height width"]:
         """Intensities as stored, as floating-point numbers."""
-        if self.stored.dtype == torch.int16:
-            return (self.stored.to(torch.int32) & 0xFFFF).float()
-        return self.stored.float()
+        return self._intensities().float()
 
     def fractions(self) -> Float[Tensor, "rows channels height width"]:
         """Intensities as fractions of the range of their type."""
-        return (self.dense() if self.stored.dtype == torch.int16 else self.stored) / self.intensity_range
+        return self._intensities() / self.intensity_range
+
+    def _intensities(self) -> Shaped[Tensor, "rows channels height width"]:
+        return self.stored.to(torch.int32) & 0xFFFF if self.stored.dtype == torch.int16 else self.stored
 
     def take(self, rows: Int[Tensor, " taken"]) -> Self:
         """Gather rows by position, in the order given."""

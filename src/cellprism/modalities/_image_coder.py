@@ -247,13 +247,13 @@ class ImageCoder(Coder):
 
     def log_likelihood(self, likelihood: Likelihood, rows: Rows) -> Float[Tensor, " rows"]:
         """Score the pixels of measured channels, weighted; the foreground weighs more where a mask was given."""
-        target, known = self.fractions(rows), _known(rows)
+        target = self.fractions(rows)
         of_pixels = _where_measured(_as_images(likelihood).log_probs(target), rows)
         if rows.mask is not None:
             of_pixels = of_pixels * (1 + (self.images.foreground_weight - 1) * rows.mask)
         scores = of_pixels.flatten(1).sum(1)
         if self.images.structural_similarity:
-            similarity = structural_similarity(likelihood.mean, target).mean((2, 3), keepdim=True)
+            similarity, known = structural_similarity(likelihood.mean, target).mean((2, 3), keepdim=True), _known(rows)
             penalty = ((1 - similarity) * known).sum((1, 2, 3)) * self.n_features / known.shape[1]
             scores = scores - self.images.structural_similarity * penalty
         return self.images.reconstruction_weight * scores

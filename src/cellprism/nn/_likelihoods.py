@@ -169,8 +169,8 @@ class ZeroInflatedNegativeBinomial(Likelihood):
         before_loss = -self.counts.log_inverse_dispersion.exp() * F.softplus(log_ratio)
         with_loss = torch.logaddexp(before_loss, self.dropout_logits)
         places = rows * log_ratio.shape[1] + columns
-        gain, log_ratio = ((part.flatten().index_select(0, places)) for part in (before_loss - with_loss, log_ratio))
-        gain = gain + self.counts.beyond_zero(columns, values, log_ratio)
+        without_loss, ratio = (x.flatten().index_select(0, places) for x in (before_loss - with_loss, log_ratio))
+        gain = without_loss + self.counts.beyond_zero(columns, values, ratio)
         at_zero = (with_loss - F.softplus(self.dropout_logits)).sum(1)
         return at_zero.index_add(0, rows, torch.where(values > 0, gain, 0.0))
 
