@@ -3,7 +3,7 @@
     python docs/benchmarks/speed.py --data FOLDER --output docs/benchmarks/speed.md
 
 Each measurement is a process of its own with one thread (`_speed_worker.py`); tools take turns, three times over, so
-that a busy machine slows them alike. `quality` needs a folder with `snareseq_cortex.h5mu` and takes an hour, nearly all
+that a busy machine slows them alike. `quality` needs a folder with `snareseq_cortex.h5mu` and takes half an hour, nearly all
 of it MULTIVI's; `scale` needs 20 GB of disk.
 """
 
@@ -59,11 +59,11 @@ tables](cross_modal_vae.md). Of an epoch of images what is not convolutions is m
 interleaving of enlarged maps, which all read and write every map.
 
 **What did not pay.** `torch.compile`: a longer start for the same step, so that it is off by default. Products of CSR
-matrices and a dense first layer: see the table; loops compiled by numba gain little at best, on the CPU alone. Without
-gain, tried by hand: flushing denormal numbers, gradients in place (which forbid a second backward), oneDNN's own
-bfloat16 products of float32 matrices in the place of autocast, images with channels last (faster convolutions, slower
-normalisation). Keeping freed memory saves some page faults, but it is a setting of the whole process, and is left to
-whoever starts it.
+matrices and a dense first layer: see the table; loops compiled by numba take about as long as ours, on the CPU alone,
+and would be a second way beside that of GPUs. Without gain, tried by hand: flushing denormal numbers, gradients in
+place (which forbid a second backward), oneDNN's own bfloat16 products of float32 matrices in the place of autocast,
+images with channels last (faster convolutions, slower normalisation). Keeping freed memory saves some page faults, but
+it is a setting of the whole process, and is left to whoever starts it.
 
 """
 SAME = (
