@@ -3,8 +3,8 @@
     python docs/benchmarks/speed.py --data FOLDER --output docs/benchmarks/speed.md
 
 Each measurement is a process of its own with one thread (`_speed_worker.py`); tools take turns, three times over, so
-that a busy machine slows them alike. `quality` needs a folder with `snareseq_cortex.h5mu` and takes half an hour, nearly all
-of it MULTIVI's; `scale` needs 20 GB of disk.
+that a busy machine slows them alike. `quality` needs a folder with `snareseq_cortex.h5mu` and takes half an hour,
+nearly all of it MULTIVI's; `scale` needs 20 GB of disk.
 """
 
 import json
